@@ -1,0 +1,77 @@
+"""What the engine asks of the world: patient data, terminology, and the data model the data is written in.
+
+The engine knows no FHIR: a room that does implements these and hands them in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+#: A CQL value: None, bool, int (Integer), Long, Decimal, str, the classes of `cds.elm.values`, list, Structured.
+Value = Any
+#: One member of a value set: (code system URL, code).
+Pair = tuple[str, str]
+
+
+class Structured(ABC):
+    """A value of a class of the data model, such as a FHIR resource or one of its elements.
+
+    `type_name` is qualified as ELM writes it: ``{http://hl7.org/fhir}Observation``. Equality is by content.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def type_name(self) -> str: ...
+
+    @abstractmethod
+    def get(self, path: str) -> Value:
+        """The element at `path`: None where absent, a list where it repeats; choice types by their base name."""
+
+    @abstractmethod
+    def children(self) -> list[Value]:
+        """The values of all elements, in the order of the model (CQL's Children)."""
+
+
+class Retriever(Protocol):
+    """One patient's data."""
+
+    def retrieve(
+        self, type_name: str, code_path: str | None = None, codes: Collection[Pair] | None = None
+    ) -> Sequence[Structured]:
+        """All resources of the (unqualified) type; of those, where `codes` is given, the ones of which a coding
+        at `code_path` is among `codes`. In the order of the record. `context_patient` comes by type ``Patient``."""
+
+
+class Terminology(Protocol):
+    """Value sets and code systems, by canonical URL."""
+
+    def value_set(self, url: str, version: str | None = None) -> frozenset[Pair]:
+        """The expansion. Raises TerminologyError, by name, where there is none."""
+
+    def code_system(self, url: str, version: str | None = None) -> frozenset[str]:
+        """All codes of a code system. Raises TerminologyError where it is not held."""
+
+    def subsumes(self, ancestor: Pair, descendant: Pair) -> bool | None:
+        """Whether one code is, or is above, the other; None where no hierarchy is held."""
+
+
+class Model(Protocol):
+    """A data model that libraries name with `using`."""
+
+    uri: str
+
+    def is_type(self, value: Value, type_name: str) -> bool:
+        """Whether `value` is of the qualified type or of one derived from it."""
+
+    def is_resource_type(self, type_name: str) -> bool:
+        """Whether the qualified type is a resource's (evidence can be cited by it)."""
+
+    def native(self, library: str, function: str) -> Callable[..., Value] | None:
+        """Our own code for a function of a conversion library, such as ``FHIRHelpers.ToQuantity``; else None."""
+
+    def instance(self, type_name: str, elements: Mapping[str, Value]) -> Value:
+        """A new value of the type from its elements (CQL's instance selector)."""

@@ -1,0 +1,91 @@
+"""Everything that can go wrong, in one tree; imports nothing of ours.
+
+::
+
+    CdsError                       what was wrong, where, what to do; knows its FHIR issue code
+      RequestError                 the caller sent what we cannot accept            (invalid)
+      DataUnavailableError         what the trials need cannot be had               (incomplete; HTTP 412)
+      RecordError                  a bundle that is no single patient's record      (invalid)
+      ContentError                 trial or service content that cannot be loaded   (exception; at start)
+        TranslationError           CQL that does not translate                      (file:line:column)
+        TerminologyError           a value set that is absent or not expanded
+      ElmError                     the language
+        UnsupportedNodeError       an ELM node that we do not know, at load, by name and locator
+        EvaluationError            a definition that failed for one patient
+          UnitError                units that cannot be compared, by name
+"""
+
+from __future__ import annotations
+
+
+class CdsError(Exception):
+    """The root: `issue` is the code of an OperationOutcome issue (http://hl7.org/fhir/issue-type).
+
+    `where` names the place (a field for callers, ``file:line`` or a locator for authors), `remedy` says what
+    to do. Neither ever holds patient data.
+    """
+
+    issue = "exception"
+
+    def __init__(self, message: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        remedy = f" ({self.remedy})" if self.remedy else ""
+        return f"{place}{self.message}{remedy}"
+
+
+class RequestError(CdsError):
+    """A caller's request that cannot be accepted; `where` is the field."""
+
+    issue = "invalid"
+
+
+class DataUnavailableError(CdsError):
+    """Patient data that the trials need and that cannot be had (CDS Hooks: HTTP 412)."""
+
+    issue = "incomplete"
+
+
+class RecordError(CdsError):
+    """A bundle that is not the record of exactly one patient."""
+
+    issue = "invalid"
+
+
+class ContentError(CdsError):
+    """Trial or service content that cannot be loaded; `where` is the file."""
+
+
+class TranslationError(ContentError):
+    """CQL that the official translator refuses; `where` is ``file:line:column``."""
+
+
+class TerminologyError(ContentError):
+    """A value set or code system that is absent, or has no expansion."""
+
+    issue = "not-found"
+
+
+class ElmError(CdsError):
+    """Something wrong in, or while running, compiled CQL; `where` is ``library.definition @ locator``."""
+
+
+class UnsupportedNodeError(ElmError):
+    """An ELM node, or a field of one, that the engine does not implement: refused at load."""
+
+    issue = "not-supported"
+
+
+class EvaluationError(ElmError):
+    """A definition that failed for one patient."""
+
+    issue = "processing"
+
+
+class UnitError(EvaluationError):
+    """Units that are unknown, or cannot be converted into one another."""

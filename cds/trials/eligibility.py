@@ -1,0 +1,161 @@
+"""What a trial answers for a patient: outcomes, basis, evidence, what is missing, status and rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+Resource = dict[str, Any]
+
+
+class Outcome(StrEnum):
+    """What is known of one criterion for one patient."""
+
+    MET = "met"
+    NOT_MET = "not-met"
+    UNKNOWN = "unknown"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Basis(StrEnum):
+    """How it is known."""
+
+    VERIFIED = "verified"
+    PRESUMED = "presumed"
+    ATTESTED = "attested"
+    NONE = "none"
+
+
+class Status(StrEnum):
+    """What a trial's criteria come to for one patient, best first."""
+
+    ELIGIBLE = "eligible"
+    POTENTIALLY_ELIGIBLE = "potentially-eligible"
+    INELIGIBLE = "ineligible"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Kind(StrEnum):
+    """Whether being true lets a patient in or keeps her out."""
+
+    INCLUSION = "inclusion"
+    EXCLUSION = "exclusion"
+
+
+class Assessment(StrEnum):
+    """Who can decide a criterion: the data, the data in part, or a person alone."""
+
+    COMPUTABLE = "computable"
+    PARTIAL = "partial"
+    ATTESTATION = "attestation"
+
+
+class Policy(StrEnum):
+    """What missing data means for a criterion, or for a part of it."""
+
+    UNKNOWN = "unknown"
+    PRESUME_ABSENT = "presume-absent"
+    ATTEST = "attest"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note or definition that the record numbers as if it were a criterion (E10, I11 of record 000)."""
+
+    number: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One criterion of a protocol, as its PlanDefinition action says it."""
+
+    id: str
+    kind: Kind
+    number: str
+    title: str
+    text: str
+    assessment: Assessment
+    policies: tuple[Policy, ...]
+    definition: str | None
+    disease: bool = False
+    applies_when: str | None = None
+    evidence_definitions: tuple[str, ...] = ()
+    verifying_definitions: tuple[str, ...] = ()
+    question: str | None = None
+    errata: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Data that a criterion rests on and that the record does not hold; `title` says it in words."""
+
+    type: str
+    value_set: str | None
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A resource that an outcome rests on: its `reference` (``Type/id`` or fullUrl) and the resource as JSON."""
+
+    reference: str
+    resource: Resource = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionResult:
+    """The answer for one criterion."""
+
+    criterion: Criterion
+    outcome: Outcome
+    basis: Basis
+    evidence: tuple[Evidence, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    clears_on: date | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many criteria have each outcome; `presumed` is how many of `met` are presumed."""
+
+    met: int
+    not_met: int
+    unknown: int
+    not_applicable: int
+    presumed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """One trial's answer for one patient; `criteria` is in protocol order.
+
+    `unread` names resource types that criteria rest on and that were not searched. `failure` says in words why
+    the trial could not be evaluated at all (it then stands as `potentially-eligible` nowhere and gets no card).
+    """
+
+    trial: str
+    title: str
+    status: Status
+    criteria: tuple[CriterionResult, ...]
+    counts: Counts
+    record_incomplete: bool
+    eligible_from: date | None = None
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """All active trials for one patient, best first; `evaluated_at` and `first_dose` are ISO 8601 texts."""
+
+    patient: str
+    evaluated_at: str
+    first_dose: str
+    trials: Sequence[Eligibility]
+    deceased: bool = False
