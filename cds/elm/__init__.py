@@ -1,0 +1,8 @@
+"""The language: compiled CQL (ELM JSON) in, CQL values out. Knows no trial, no FHIR and no HTTP."""
+
+from __future__ import annotations
+
+from cds.elm.evaluation import Evaluation
+from cds.elm.library import Definition, Libraries, Library, Retrieval
+
+__all__ = ["Definition", "Evaluation", "Libraries", "Library", "Retrieval"]

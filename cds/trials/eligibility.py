@@ -136,8 +136,7 @@ class Counts:
 class Eligibility:
     """One trial's answer for one patient; `criteria` is in protocol order.
 
-    `unread` names resource types that criteria rest on and that were not searched. `failure` says in words why
-    the trial could not be evaluated at all (it then stands as `potentially-eligible` nowhere and gets no card).
+    `unread` names the resource types that its criteria rest on and that were not searched.
     """
 
     trial: str
@@ -159,3 +158,68 @@ class Match:
     first_dose: str
     trials: Sequence[Eligibility]
     deceased: bool = False
+
+
+_STATUS_ORDER = {status: position for position, status in enumerate(Status)}
+
+
+def rank(answer: Eligibility) -> tuple[int, float, int, str]:
+    """Where a trial stands among a patient's trials (smaller is better).
+
+    By status; then by the share of its criteria that are not met or open; then by how many are verified; the id
+    makes the order total, so that the same chart gives the same order every time.
+    """
+    counts = answer.counts
+    number = counts.met + counts.not_met + counts.unknown + counts.not_applicable
+    open_share = (counts.not_met + counts.unknown) / number if number else 1.0
+    return (_STATUS_ORDER[answer.status], open_share, counts.presumed - counts.met, answer.trial)
+
+
+def as_json(match: Match) -> dict[str, Any]:
+    """`match` in the fixed JSON of ``cds match``."""
+    head: dict[str, Any] = {
+        "patient": match.patient,
+        "evaluatedAt": match.evaluated_at,
+        "firstDose": match.first_dose,
+    }
+    if match.deceased:
+        head["deceased"] = True
+    head["trials"] = [_eligibility_json(answer) for answer in match.trials]
+    return head
+
+
+def _eligibility_json(answer: Eligibility) -> dict[str, Any]:
+    counts = answer.counts
+    return {
+        "trial": answer.trial,
+        "title": answer.title,
+        "status": answer.status.value,
+        "eligibleFrom": answer.eligible_from.isoformat() if answer.eligible_from else None,
+        "recordIncomplete": answer.record_incomplete,
+        "counts": {
+            "met": counts.met,
+            "notMet": counts.not_met,
+            "unknown": counts.unknown,
+            "notApplicable": counts.not_applicable,
+            "presumed": counts.presumed,
+        },
+        "criteria": [_criterion_json(result) for result in answer.criteria],
+    }
+
+
+def _criterion_json(result: CriterionResult) -> dict[str, Any]:
+    criterion = result.criterion
+    return {
+        "id": criterion.id,
+        "kind": criterion.kind.value,
+        "number": criterion.number,
+        "title": criterion.title,
+        "text": criterion.text,
+        "assessment": criterion.assessment.value,
+        "outcome": result.outcome.value,
+        "basis": result.basis.value,
+        "evidence": [item.reference for item in result.evidence],
+        "missing": [{"type": item.type, "valueSet": item.value_set, "title": item.title} for item in result.missing],
+        "clearsOn": result.clears_on.isoformat() if result.clears_on else None,
+        "reason": result.reason,
+    }

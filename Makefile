@@ -1,0 +1,43 @@
+# What a newcomer needs: `make serve` and `make test`. Only Python 3.11+ and make are given.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/installed
+
+.PHONY: help install serve test check bench translate responses clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install: $(STAMP) ## .venv with the command cds
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed: make PYTHON=python3.12 install" >&2; exit 1; }
+	$(PYTHON) -m venv --clear "$(VENV)"
+	"$(VENV)/bin/python" -m pip install --quiet --requirement requirements.lock
+	"$(VENV)/bin/python" -m pip install --quiet --no-deps --editable .
+	@touch "$(STAMP)"
+
+serve: $(STAMP) ## serve on http://127.0.0.1:8080 (CDS_HOST, CDS_PORT)
+	@"$(VENV)/bin/cds" serve
+
+test: $(STAMP) ## pass all tests
+	@"$(VENV)/bin/python" -m pytest
+
+check: $(STAMP) ## lint and types
+	@"$(VENV)/bin/ruff" check .
+	@"$(VENV)/bin/ruff" format --check .
+	@"$(VENV)/bin/mypy"
+
+bench: $(STAMP) ## time per patient, as a ratio to reading the JSON
+	@"$(VENV)/bin/python" benchmarks/match.py
+
+translate: $(STAMP) ## CQL -> ELM, for all trials (needs Node)
+	@"$(VENV)/bin/cds" translate plandefinitions tests/trials/data
+
+responses: $(STAMP) ## write anew the responses of hooks/, to be reviewed
+	@"$(VENV)/bin/python" -m pytest tests/hooks/test_requests.py --write-responses
+
+clean: ## remove what was installed
+	rm -rf "$(VENV)" .cache build *.egg-info

@@ -1,0 +1,239 @@
+"""Literals, selectors and access to elements (CQL 1.5, section B.1; ELM, chapters 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from cds.elm.compiler import Compiler, Constant, node
+from cds.elm.evaluation import Frame, located
+from cds.elm.library import Run
+from cds.elm.ports import Structured, Value
+from cds.elm.types import SYSTEM, Json
+from cds.elm.values import (
+    Code,
+    CodeSystemRef,
+    Concept,
+    Date,
+    DateTime,
+    Interval,
+    Long,
+    Quantity,
+    Ratio,
+    Time,
+    Tuple,
+    ValueSetRef,
+)
+from cds.errors import EvaluationError
+
+_PARSERS: dict[str, Callable[[str], Value]] = {
+    "Boolean": lambda text: text == "true",
+    "Integer": int,
+    "Long": lambda text: Long(text.rstrip("L")),
+    "Decimal": Decimal,
+    "String": str,
+    "Date": lambda text: Date.parse(text.lstrip("@")),
+    "DateTime": lambda text: DateTime.parse(text.lstrip("@")),
+    "Time": lambda text: Time.parse(text.lstrip("@T")),
+}
+
+
+@node("Null", fields=("valueType",))
+def _null(compiler: Compiler, node: Json) -> Run:
+    return Constant(None)
+
+
+@node("Literal", fields=("valueType", "value"))
+def _literal(compiler: Compiler, node: Json) -> Run:
+    kind = node["valueType"]
+    parse = _PARSERS.get(kind[len(SYSTEM) :]) if kind.startswith(SYSTEM) else None
+    if parse is None:
+        compiler.refuse(node, f"a literal of type {kind}")
+    return Constant(parse(str(node.get("value", ""))))
+
+
+def exact(number: Any) -> Decimal:
+    """The decimal that a JSON number was written as (a float is read back by its shortest text)."""
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(str(number))
+
+
+def _quantity_of(node: Json) -> Quantity:
+    return Quantity(exact(node.get("value", 0)), node.get("unit") or "1")
+
+
+@node("Quantity", fields=("value", "unit"))
+def _quantity(compiler: Compiler, node: Json) -> Run:
+    return Constant(_quantity_of(node))
+
+
+@node("Ratio", fields=("numerator", "denominator"))
+def _ratio(compiler: Compiler, node: Json) -> Run:
+    return Constant(Ratio(_quantity_of(node["numerator"]), _quantity_of(node["denominator"])))
+
+
+@node("List", fields=("element", "typeSpecifier"))
+def _list(compiler: Compiler, node: Json) -> Run:
+    elements = compiler.each(node.get("element"))
+    if all(isinstance(element, Constant) for element in elements):
+        return Constant([element([]) for element in elements])
+    return lambda frame: [element(frame) for element in elements]
+
+
+@node("Interval", fields=("low", "high", "lowClosed", "highClosed", "lowClosedExpression", "highClosedExpression"))
+def _interval(compiler: Compiler, node: Json) -> Run:
+    """An interval's four parts; without a point at either end, it is null (section B.1.9)."""
+    operands = [
+        compiler.optional(node.get("low")),
+        compiler.optional(node.get("high")),
+        _closed(compiler, node, "lowClosed"),
+        _closed(compiler, node, "highClosed"),
+    ]
+    return compiler.apply(node, Interval, operands)
+
+
+def _closed(compiler: Compiler, node: Json, name: str) -> Run:
+    if expression := node.get(name + "Expression"):
+        return compiler.compile(expression)
+    return Constant(node.get(name, True) is not False)
+
+
+@node("Tuple", fields=("element",))
+def _tuple(compiler: Compiler, node: Json) -> Run:
+    names, values = _elements(compiler, node)
+    return lambda frame: Tuple({name: value(frame) for name, value in zip(names, values, strict=True)})
+
+
+@node("Instance", fields=("classType", "element"))
+def _instance(compiler: Compiler, node: Json) -> Run:
+    """An instance selector: a class of the System model, or of the data model."""
+    names, values = _elements(compiler, node)
+    make = _maker(compiler, node)
+    place = compiler.place(node)
+
+    def run(frame: Frame) -> Value:
+        try:
+            return make({name: value(frame) for name, value in zip(names, values, strict=True)})
+        except Exception as error:
+            raise located(error, place) from None
+
+    return run
+
+
+def _elements(compiler: Compiler, node: Json) -> tuple[tuple[str, ...], Sequence[Run]]:
+    elements = node.get("element") or ()
+    return tuple(item["name"] for item in elements), [compiler.compile(item["value"]) for item in elements]
+
+
+def _maker(compiler: Compiler, node: Json) -> Callable[[Mapping[str, Value]], Value]:
+    name: str = node["classType"]
+    if name.startswith(SYSTEM):
+        made = _SYSTEM_CLASSES.get(name[len(SYSTEM) :])
+        if made is None:
+            compiler.refuse(node, f"an instance of {name}")
+        return made
+    model = compiler.model
+    if model is None:
+        compiler.refuse(node, f"an instance of {name} without its data model")
+    return lambda elements: model.instance(name, elements)
+
+
+_SYSTEM_CLASSES: dict[str, Callable[[Mapping[str, Value]], Value]] = {
+    "Quantity": lambda of: None if of.get("value") is None else Quantity(of["value"], of.get("unit") or "1"),
+    "Ratio": lambda of: Ratio(of.get("numerator"), of.get("denominator")),
+    "Code": lambda of: Code(
+        code=of.get("code"), system=of.get("system"), version=of.get("version"), display=of.get("display")
+    ),
+    "Concept": lambda of: Concept(codes=tuple(of.get("codes") or ()), display=of.get("display")),
+    "ValueSet": lambda of: ValueSetRef(id=of["id"], version=of.get("version"), name=of.get("name")),
+    "CodeSystem": lambda of: CodeSystemRef(id=of["id"], version=of.get("version"), name=of.get("name")),
+}
+
+#: The elements of System classes by path; a path that is not here is refused when it is met.
+_MEMBERS: dict[type, dict[str, Callable[[Any], Value]]] = {
+    Quantity: {"value": lambda of: of.value, "unit": lambda of: of.unit},
+    Ratio: {"numerator": lambda of: of.numerator, "denominator": lambda of: of.denominator},
+    Code: {
+        "code": lambda of: of.code,
+        "system": lambda of: of.system,
+        "version": lambda of: of.version,
+        "display": lambda of: of.display,
+    },
+    Concept: {"codes": lambda of: list(of.codes), "display": lambda of: of.display},
+    Interval: {
+        "low": lambda of: of.low,
+        "high": lambda of: of.high,
+        "lowClosed": lambda of: of.low_closed,
+        "highClosed": lambda of: of.high_closed,
+    },
+    ValueSetRef: {"id": lambda of: of.id, "version": lambda of: of.version, "name": lambda of: of.name},
+    CodeSystemRef: {"id": lambda of: of.id, "version": lambda of: of.version, "name": lambda of: of.name},
+    Date: {part: lambda of, part=part: getattr(of, part) for part in ("year", "month", "day")},  # type: ignore[misc]
+}
+
+
+def member(value: Value, path: str) -> Value:
+    """The element at `path` (of one or more steps) of any value; null of null (ELM Property)."""
+    for step in path.split("."):
+        if value is None:
+            return None
+        if isinstance(value, (Structured, Tuple)):
+            value = value.get(step)
+        elif step in (elements := _MEMBERS.get(type(value), {})):
+            value = elements[step](value)
+        else:
+            raise EvaluationError(f"a {type(value).__name__} has no element {step!r}")
+    return value
+
+
+@node("Property", fields=("path", "scope", "source"))
+def _property(compiler: Compiler, node: Json) -> Run:
+    path: str = node["path"]
+    if "[" in path:
+        compiler.refuse(node, f"the path {path!r}")
+    if node.get("source"):
+        return element_of(compiler.compile(node["source"]), path, compiler.place(node))
+    binding = compiler.binding(node["scope"])
+    if binding is None:
+        compiler.refuse(node, f"{node['scope']!r} is not in scope here")
+    if binding.lazy is None and "." not in path:
+        return _element_in(binding.slot, path, compiler.place(node))
+    return element_of(compiler.read(binding), path, compiler.place(node))
+
+
+def element_of(source: Run, path: str, place: str) -> Run:
+    """A closure for the element at `path` of what `source` gives."""
+    if isinstance(source, Constant):
+        return Constant(member(source.value, path))
+
+    def run(frame: Frame) -> Value:
+        value = source(frame)
+        return None if value is None else _element(value, path, place)
+
+    def run_steps(frame: Frame) -> Value:
+        try:
+            return member(source(frame), path)
+        except EvaluationError as error:
+            raise located(error, place) from None
+
+    return run_steps if "." in path else run
+
+
+def _element_in(slot: int, path: str, place: str) -> Run:
+    """`element_of` for an alias: what queries do most."""
+
+    def run(frame: Frame) -> Value:
+        value = frame[slot]
+        try:
+            return value.get(path)
+        except AttributeError:
+            return None if value is None else _element(value, path, place)
+
+    return run
+
+
+def _element(value: Value, path: str, place: str) -> Value:
+    try:
+        return member(value, path)
+    except Exception as error:
+        raise located(error, place) from None

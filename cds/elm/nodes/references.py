@@ -1,0 +1,169 @@
+"""Names: definitions, parameters, functions and operands, and the moment of the request (ELM, chapters 2-7, 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cds.elm import types
+from cds.elm.compiler import Compiler, Constant, node
+from cds.elm.evaluation import UNSET, Frame, located
+from cds.elm.library import Definition, Function, Library, Parameter, Run
+from cds.elm.ports import Value
+from cds.elm.types import Json
+from cds.errors import EvaluationError
+
+
+def library_of(compiler: Compiler, node: Json) -> Library:
+    """The library that a reference names, or the one being compiled."""
+    local = node.get("libraryName")
+    if not local:
+        return compiler.library
+    found = compiler.library.includes.get(local)
+    if found is None:
+        compiler.refuse(node, f"the library {local} has no {node.get('name')!r}")
+    return found
+
+
+@node("ExpressionRef", fields=("name", "libraryName"))
+def _expression_ref(compiler: Compiler, node: Json) -> Run:
+    definition = library_of(compiler, node).definitions.get(node["name"])
+    if definition is None:
+        compiler.refuse(node, f"no definition {node['name']!r}")
+    return reference(compiler, definition)
+
+
+def reference(compiler: Compiler, definition: Definition) -> Run:
+    """A closure for the kept result of a definition, which is noted as referred to."""
+    compiler.body.references[definition] = None
+    return _kept(definition)
+
+
+def _kept(definition: Definition | Parameter) -> Run:
+    index = definition.index
+
+    def run(frame: Frame) -> Value:
+        value = frame[0].results[index]
+        return frame[0].answer(definition) if value is UNSET else value
+
+    return run
+
+
+@node("ParameterRef", fields=("name", "libraryName"))
+def _parameter_ref(compiler: Compiler, node: Json) -> Run:
+    """The value that the evaluation was given for the parameter, or else its default."""
+    parameter = library_of(compiler, node).parameters.get(node["name"])
+    if parameter is None:
+        compiler.refuse(node, f"no parameter {node['name']!r}")
+    return _kept(parameter)
+
+
+@node("OperandRef", "AliasRef", "QueryLetRef", fields=("name",))
+def _name(compiler: Compiler, node: Json) -> Run:
+    binding = compiler.binding(node["name"])
+    if binding is None:
+        compiler.refuse(node, f"{node['name']!r} is not in scope here")
+    return compiler.read(binding)
+
+
+@node("IdentifierRef", fields=("name", "libraryName"))
+def _identifier_ref(compiler: Compiler, node: Json) -> Run:
+    """A name that the translator left open: an alias, else an element of what is being sorted, else a definition."""
+    from cds.elm.nodes.literals import element_of
+
+    name = node["name"]
+    if not node.get("libraryName"):
+        if binding := compiler.binding(name):
+            return compiler.read(binding)
+        if this := compiler.binding("$this"):
+            return element_of(compiler.read(this), name, compiler.place(node))
+    owner = library_of(compiler, node)
+    if name in owner.definitions:
+        return reference(compiler, owner.definitions[name])
+    if name not in owner.parameters:
+        compiler.refuse(node, f"no {name!r} is known here")
+    return _kept(owner.parameters[name])
+
+
+@node("FunctionRef", fields=("name", "libraryName", "operand"))
+def _function_ref(compiler: Compiler, node: Json) -> Run:
+    operands = compiler.each(node.get("operand"))
+    name, local = node["name"], node.get("libraryName")
+    if local and compiler.model is not None:
+        native = compiler.model.native(compiler.library.include_paths.get(local, local), name)
+        if native is not None:
+            return compiler.apply(node, native, operands)
+    overloads = [
+        function
+        for function in library_of(compiler, node).functions.get(name, ())
+        if len(function.operands) == len(operands)
+    ]
+    if not overloads:
+        compiler.refuse(node, f"no function {name!r} with {len(operands)} operands")
+    chosen = _statically(compiler, node, overloads)
+    for function in chosen:
+        compiler.body.calls[function] = None
+    if len(chosen) == 1:
+        return _call(chosen[0], operands, compiler.place(node))
+    return _dispatch(compiler, node, chosen, operands)
+
+
+def _statically(compiler: Compiler, node: Json, overloads: list[Function]) -> list[Function]:
+    """The overload of the node's signature or of the operands' static types; all of them where neither decides."""
+    if len(overloads) == 1:
+        return overloads
+    stated = [types.parse(item) for item in node.get("signature") or ()]
+    static = stated or [compiler.result_type(operand) for operand in node.get("operand") or ()]
+    exact = [function for function in overloads if [kind for _, kind in function.operands] == static]
+    return exact[:1] or overloads
+
+
+def _call(function: Function, operands: Sequence[Run], place: str) -> Run:
+    def call(frame: Frame) -> Value:
+        evaluation = frame[0]
+        inner: Frame = [None] * function.frame_size
+        inner[0] = evaluation
+        slot = 1
+        for operand in operands:
+            inner[slot] = operand(frame)
+            slot += 1
+        evaluation.remaining -= 1
+        try:
+            if evaluation.remaining < 0:
+                evaluation.spend(0)
+            return function.run(inner)
+        except Exception as error:
+            raise located(error, place) from None
+
+    return call
+
+
+def _dispatch(compiler: Compiler, node: Json, overloads: Sequence[Function], operands: Sequence[Run]) -> Run:
+    """A call whose overload the values choose: the first whose operand types they all have (null has every type)."""
+    model, place = compiler.model, compiler.place(node)
+    candidates = [
+        ([types.tester(kind or types.ANY, model) for _, kind in function.operands], function) for function in overloads
+    ]
+
+    def call(frame: Frame) -> Value:
+        values = [operand(frame) for operand in operands]
+        for tests, function in candidates:
+            if all(value is None or test(value) for test, value in zip(tests, values, strict=True)):
+                return _call(function, [Constant(value) for value in values], place)(frame)
+        raise EvaluationError(f"no overload of {node['name']!r} takes these operands", where=place)
+
+    return call
+
+
+@node("Now")
+def _now(compiler: Compiler, node: Json) -> Run:
+    return lambda frame: frame[0].now
+
+
+@node("Today")
+def _today(compiler: Compiler, node: Json) -> Run:
+    return lambda frame: frame[0].today
+
+
+@node("TimeOfDay")
+def _time_of_day(compiler: Compiler, node: Json) -> Run:
+    return lambda frame: frame[0].time_of_day

@@ -1,0 +1,80 @@
+"""The order of a sorted query: by direction, by element, by expression; nulls are lowest (CQL 1.5, section 2.3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import cmp_to_key
+
+from cds.elm.compiler import Binding, Compiler
+from cds.elm.evaluation import Frame, located
+from cds.elm.library import Run
+from cds.elm.operators import OPERATORS
+from cds.elm.ports import Structured, Value
+from cds.elm.types import Json
+
+Sorter = Callable[[Frame, list[Value]], list[Value]]
+
+#: Types whose own order is CQL's.
+_PLAIN = frozenset((int, str, Decimal))
+
+
+def sorter(compiler: Compiler, by: Sequence[Json]) -> Sorter:
+    """A function that sorts a list by the clauses, the first one first; equal items keep their order."""
+    slot = compiler.slot()
+    keys = [_key(compiler, item, slot) for item in by]
+    descending = [str(item.get("direction", "asc")).startswith("desc") for item in by]
+    place = compiler.place(by[0])
+
+    def sort(frame: Frame, items: list[Value]) -> list[Value]:
+        try:
+            for key, reverse in zip(reversed(keys), reversed(descending), strict=True):
+                items = _sorted(items, _evaluated(frame, items, key, slot), reverse)
+        except Exception as error:
+            raise located(error, place) from None
+        return items
+
+    return sort
+
+
+def _key(compiler: Compiler, item: Json, slot: int) -> Run | None:
+    from cds.elm.nodes.literals import element_of
+
+    if item["type"] == "ByDirection":
+        return None
+    this: Run = lambda frame: frame[slot]  # noqa: E731
+    if item["type"] == "ByColumn":
+        return element_of(this, item["path"], compiler.place(item))
+    if item["type"] != "ByExpression":
+        compiler.refuse(item, f"the sort {item['type']}")
+    with compiler.naming({"$this": Binding(slot)}):
+        return compiler.compile(item["expression"])
+
+
+def _evaluated(frame: Frame, items: Sequence[Value], key: Run | None, slot: int) -> list[Value]:
+    values = []
+    for item in items:
+        frame[slot] = item
+        value = item if key is None else key(frame)
+        # A primitive of the data model sorts by its value: FHIR.dateTime by its DateTime.
+        values.append(value.get("value") if isinstance(value, Structured) else value)
+    return values
+
+
+def _sorted(items: Sequence[Value], keys: Sequence[Value], reverse: bool) -> list[Value]:
+    order = range(len(items))
+    kinds = {type(key) for key in keys}
+    if len(kinds) == 1 and kinds <= _PLAIN:
+        positions = sorted(order, key=lambda position: keys[position], reverse=reverse)
+    else:
+        positions = sorted(order, key=cmp_to_key(lambda a, b: _compare(keys[a], keys[b])), reverse=reverse)
+    return [items[position] for position in positions]
+
+
+def _compare(first: Value, second: Value) -> int:
+    """-1, 0 or 1; what cannot be told apart (an uncertain comparison) counts as equal and keeps its order."""
+    if first is None or second is None:
+        return (first is not None) - (second is not None)
+    if OPERATORS["Less"].function(first, second) is True:
+        return -1
+    return 1 if OPERATORS["Greater"].function(first, second) is True else 0

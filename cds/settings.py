@@ -1,0 +1,96 @@
+"""What the service can be told from outside: names, defaults, help. The only reader of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cds.errors import ContentError
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable: its name, its default as text, what it is for, and how its text is read."""
+
+    name: str
+    default: str
+    help: str
+    read: Callable[[str], Any]
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError("a port lies between 0 and 65535")
+    return port
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("must be at least 1")
+    return number
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError("is no folder")
+    return path
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError("is no IANA time zone, such as Europe/Berlin") from error
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("CDS_HOST", "127.0.0.1", "the address that the service listens on", str),
+    Setting("CDS_PORT", "8080", "the port that the service listens on", _port),
+    Setting("CDS_WORKERS", "2", "how many processes answer", _positive),
+    Setting("CDS_PLANDEFINITIONS", str(_ROOT / "plandefinitions"), "the folder of the trials", _folder),
+    Setting("CDS_HOOKS", str(_ROOT / "hooks"), "the folder of the services as an EHR sees them", _folder),
+    Setting("CDS_TIMEZONE", "UTC", "where a date-time without offset is read, and whose date is today's", _zone),
+    Setting("CDS_MAX_BODY", str(32 * 1024 * 1024), "the largest request that is accepted, in bytes", _positive),
+    Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process, checked."""
+
+    host: str
+    port: int
+    workers: int
+    plandefinitions: Path
+    hooks: Path
+    timezone: tzinfo
+    max_body: int
+    cache: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """What `environment` says, and the defaults for what it does not.
+
+        Raises ContentError that lists every setting that cannot be used, at once.
+        """
+        values: dict[str, Any] = {}
+        problems = []
+        for setting in SETTINGS:
+            text = environment.get(setting.name) or setting.default
+            try:
+                values[setting.name.removeprefix("CDS_").lower()] = setting.read(text)
+            except ValueError as error:
+                problems.append(f"{setting.name}={text!r}: {error}")
+        if problems:
+            raise ContentError("; ".join(problems), where="environment", remedy="correct or unset these variables")
+        return cls(**values)

@@ -1,0 +1,258 @@
+"""The one matching logic in the house: a trial and a patient's record in, an Eligibility out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date, datetime
+
+from cds.elm import Definition, Evaluation
+from cds.elm.ports import Structured, Value
+from cds.elm.values import Date, Tuple
+from cds.errors import EvaluationError
+from cds.fhir.model import Element
+from cds.fhir.record import PatientRecord
+from cds.trials.catalog import Catalog, Logic, Trial, retrievals
+from cds.trials.eligibility import (
+    Assessment,
+    Basis,
+    Counts,
+    Criterion,
+    CriterionResult,
+    Eligibility,
+    Evidence,
+    Kind,
+    Match,
+    Missing,
+    Outcome,
+    Policy,
+    Status,
+    rank,
+)
+
+_log = logging.getLogger("cds.trials")
+
+
+def match(
+    catalog: Catalog,
+    record: PatientRecord,
+    *,
+    now: datetime,
+    first_dose: date | None = None,
+    trials: Collection[str] | None = None,
+    all_criteria: bool = False,
+) -> Match:
+    """Which trials fit the patient: every active trial's Eligibility, best first.
+
+    `first_dose` (default: the date of `now`) is the index date of every look-back window. `trials` restricts the
+    answer to some ids. `all_criteria` lists the criteria of trials that are not applicable too.
+    """
+    first_dose = first_dose or now.date()
+    evaluation = evaluate_record(catalog, record, now=now, first_dose=first_dose)
+    deceased = record.deceased(now)
+    chosen = [trial for trial in catalog.active if trials is None or trial.id in trials]
+    answers = []
+    for trial in chosen:
+        try:
+            answers.append(apply(trial, record, evaluation, first_dose, deceased=deceased, all_criteria=all_criteria))
+        except Exception as error:  # a trial that fails never takes its neighbours' cards away
+            _log.error("trial %s could not be evaluated: %s", trial.id, type(error).__name__)
+    return Match(
+        patient=record.reference,
+        evaluated_at=_instant(now),
+        first_dose=first_dose.isoformat(),
+        trials=tuple(sorted(answers, key=rank)),
+        deceased=deceased,
+    )
+
+
+def evaluate_record(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> Evaluation:
+    """One patient's evaluation, which all trials of a request share: each definition is computed once."""
+    parameters = {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
+    return Evaluation(catalog.libraries, record, catalog.value_sets, now=now, parameters=parameters)
+
+
+def apply(
+    trial: Trial,
+    record: PatientRecord,
+    evaluation: Evaluation,
+    first_dose: date,
+    *,
+    deceased: bool = False,
+    all_criteria: bool = False,
+) -> Eligibility:
+    """What one trial answers for one patient.
+
+    The disease criteria come first: where one is not met, or unknown with no evidence at all, the trial is passed
+    over, and its other criteria are evaluated only if `all_criteria` asks for them.
+    """
+    diseases = {c.id: _judge(c, trial.logic[c.id], record, evaluation) for c in trial.disease_criteria}
+    applicable = all(_concerns(result, trial.logic[id_], record) for id_, result in diseases.items())
+    results: tuple[CriterionResult, ...] = ()
+    if applicable or all_criteria:
+        results = tuple(diseases.get(c.id) or _judge(c, trial.logic[c.id], record, evaluation) for c in trial.criteria)
+    status = _status(results, applicable, deceased, trial.record_incomplete)
+    unread = sorted(kind for kind in trial.types if not record.is_searched(kind)) if results else []
+    barred = deceased or not applicable or any(r.outcome is Outcome.NOT_MET for r in results)
+    return Eligibility(
+        trial=trial.id,
+        title=trial.title,
+        status=status,
+        criteria=results,
+        counts=_counts(results),
+        record_incomplete=trial.record_incomplete,
+        eligible_from=None if barred else first_dose,
+        unread=tuple(unread),
+    )
+
+
+def _concerns(result: CriterionResult, logic: Logic, record: PatientRecord) -> bool:
+    """Whether a disease criterion leaves the trial open: met, or unknown with evidence, or its data unread."""
+    if result.outcome is Outcome.UNKNOWN:
+        return bool(_clinical(result.evidence)) or not all(map(record.is_searched, logic.types))
+    return result.outcome is not Outcome.NOT_MET
+
+
+def _status(results: Iterable[CriterionResult], applicable: bool, deceased: bool, record_incomplete: bool) -> Status:
+    if not applicable:
+        return Status.NOT_APPLICABLE
+    outcomes = {result.outcome for result in results}
+    if deceased or Outcome.NOT_MET in outcomes:
+        return Status.INELIGIBLE
+    if Outcome.UNKNOWN in outcomes or record_incomplete:
+        return Status.POTENTIALLY_ELIGIBLE
+    return Status.ELIGIBLE
+
+
+def _counts(results: Collection[CriterionResult]) -> Counts:
+    def number(outcome: Outcome) -> int:
+        return sum(result.outcome is outcome for result in results)
+
+    return Counts(
+        met=number(Outcome.MET),
+        not_met=number(Outcome.NOT_MET),
+        unknown=number(Outcome.UNKNOWN),
+        not_applicable=number(Outcome.NOT_APPLICABLE),
+        presumed=sum(r.outcome is Outcome.MET and r.basis is Basis.PRESUMED for r in results),
+    )
+
+
+def _judge(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation: Evaluation) -> CriterionResult:
+    """The outcome of one criterion, by the meanings of ARCHITECTURE.md."""
+    unread = sorted(kind for kind in logic.types if not record.is_searched(kind))
+    if unread:
+        return CriterionResult(criterion, Outcome.UNKNOWN, Basis.NONE, reason=f"{', '.join(unread)} could not be read")
+    try:
+        applies = None if logic.applies is None else evaluation.value(logic.applies)
+        answer = evaluation.value(logic.answer)
+    except EvaluationError as error:
+        return CriterionResult(criterion, Outcome.UNKNOWN, Basis.NONE, reason=f"could not be evaluated: {error}")
+    facts = {fact: tuple(_tuples_and_resources(_quiet(evaluation, fact))) for fact in logic.facts}
+    evidence = _evidence([*facts.values(), *(_held(evaluation, shown) for shown in logic.shown)], record)
+    if logic.applies is not None and applies is False:
+        basis = Basis.VERIFIED if _clinical(evidence) else Basis.PRESUMED
+        return CriterionResult(criterion, Outcome.NOT_APPLICABLE, basis, evidence)
+    verifying = _evidence([_held(evaluation, definition) for definition in logic.verifying], record)
+    evidence = tuple(dict.fromkeys(evidence + verifying))
+    outcome, basis, reason = _meaning(criterion, answer, evidence, verifying)
+    missing: tuple[Missing, ...] = ()
+    if outcome is Outcome.UNKNOWN:
+        missing = _missing(fact for fact, held in facts.items() if not held)
+    return CriterionResult(criterion, outcome, basis, evidence, missing, reason=reason or _said(facts.values()))
+
+
+def _meaning(
+    criterion: Criterion, answer: Value, evidence: tuple[Evidence, ...], verifying: tuple[Evidence, ...]
+) -> tuple[Outcome, Basis, str | None]:
+    """What a definition's value says of its criterion: outcome, basis, and why where that is not plain."""
+    closed = all(policy is Policy.PRESUME_ABSENT for policy in criterion.policies)
+    if answer is None:
+        if closed and criterion.assessment is not Assessment.ATTESTATION and not _clinical(evidence):
+            return Outcome.MET, Basis.PRESUMED, None
+        return Outcome.UNKNOWN, Basis.NONE, None
+    if answer is not (criterion.kind is Kind.INCLUSION):
+        return Outcome.NOT_MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None
+    if Policy.ATTEST in criterion.policies:
+        return Outcome.UNKNOWN, Basis.NONE, "what data can decide is clear; the rest is for a person to say"
+    if Policy.PRESUME_ABSENT in criterion.policies:
+        return Outcome.MET, Basis.VERIFIED if verifying else Basis.PRESUMED, None
+    return Outcome.MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None
+
+
+def _quiet(evaluation: Evaluation, definition: Definition) -> Value:
+    """A fact's value; null where it cannot be computed (the criterion itself was, so nothing hangs on it)."""
+    try:
+        return evaluation.value(definition)
+    except EvaluationError:
+        return None
+
+
+def _held(evaluation: Evaluation, definition: Definition) -> tuple[Value, ...]:
+    return tuple(_tuples_and_resources(_quiet(evaluation, definition)))
+
+
+def _tuples_and_resources(value: Value) -> Iterator[Value]:
+    """The members of a fact's value: resources, and tuples that hold one."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _tuples_and_resources(item)
+    elif isinstance(value, Element | Tuple) and any(True for _ in _resources(value)):
+        yield value
+
+
+def _resources(value: Value) -> Iterator[Structured]:
+    if isinstance(value, Element):
+        if isinstance(value.json, dict) and "resourceType" in value.json:
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _resources(item)
+    elif isinstance(value, Tuple):
+        for item in value.values():
+            yield from _resources(item)
+
+
+def _evidence(held: Iterable[Iterable[Value]], record: PatientRecord) -> tuple[Evidence, ...]:
+    """The resources in the values of facts, each once, in the order found."""
+    found: dict[str, Evidence] = {}
+    for members in held:
+        for member in members:
+            for resource in _resources(member):
+                reference = record.reference_of(resource.json)  # type: ignore[attr-defined]
+                found.setdefault(reference, Evidence(reference, resource.json))  # type: ignore[attr-defined]
+    return tuple(found.values())
+
+
+def _clinical(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """The evidence besides the Patient: that a patient has an age and a sex is no sign of any disease."""
+    return tuple(item for item in evidence if item.resource.get("resourceType") != "Patient")
+
+
+def _missing(empty: Iterable[Definition]) -> tuple[Missing, ...]:
+    found: dict[Missing, None] = {}
+    for fact in empty:
+        title = f"no {_phrase(fact.name)} on record"
+        for retrieval in retrievals([fact]):
+            found[Missing(retrieval.type_name, retrieval.value_set_url, title)] = None
+    return tuple(found)
+
+
+def _phrase(name: str) -> str:
+    """A definition's name inside a sentence: the first letter small, unless the word is an abbreviation."""
+    first = name.split(" ", 1)[0]
+    return name if first[1:].lower() != first[1:] else name[:1].lower() + name[1:]
+
+
+def _said(facts: Iterable[tuple[Value, ...]]) -> str | None:
+    """The reasons that facts carry themselves, as a tuple's element `reason` (such as "by name")."""
+    said: dict[str, None] = {}
+    for members in facts:
+        for member in members:
+            reason = member.get("reason") if isinstance(member, Tuple) else None
+            if isinstance(reason, str):
+                said[reason] = None
+    return "; ".join(said) or None
+
+
+def _instant(now: datetime) -> str:
+    return now.isoformat().replace("+00:00", "Z")

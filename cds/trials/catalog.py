@@ -1,0 +1,317 @@
+"""Trials as data: plandefinitions/ -> Catalog of Trials, with their logic compiled and their value sets read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cds.elm import Definition, Libraries, Library
+from cds.errors import ContentError
+from cds.fhir.model import FHIRModel
+from cds.fhir.valuesets import ValueSets
+from cds.trials.eligibility import Assessment, Criterion, Kind, Note, Policy
+
+#: The canonical base of our own extensions, code systems and value sets (listed in ARCHITECTURE.md).
+CANONICAL_BASE = "https://trial-match.example/fhir"
+EXTENSION = f"{CANONICAL_BASE}/StructureDefinition/"
+
+_PLAN = "plan-definition.json"
+_STUDY = "research-study.json"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """Where a criterion's answer comes from.
+
+    `answer` is its Boolean definition. `facts` are the nearest resource-valued definitions that it rests on, in the
+    order of reference: what they hold is its evidence, those that are empty are what is missing. `shown` is evidence
+    that an author added; `verifying` are the definitions whose resources turn a presumed answer into a verified one.
+    `types` are all the resource types that the answer is read from.
+    """
+
+    answer: Definition
+    applies: Definition | None
+    facts: tuple[Definition, ...]
+    shown: tuple[Definition, ...]
+    verifying: tuple[Definition, ...]
+    types: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: what its ResearchStudy and PlanDefinition say, and the compiled logic of each criterion.
+
+    `logic` holds an entry for every criterion, by its id. `conversion` are the criteria of an outcome definition
+    (record 003), never used at entry.
+    """
+
+    id: str
+    title: str
+    url: str
+    status: str
+    record_incomplete: bool
+    errata: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+    conversion: tuple[Criterion, ...]
+    logic: Mapping[str, Logic] = field(repr=False)
+    research_study: Json = field(repr=False)
+    plan_definition: Json = field(repr=False)
+
+    @cached_property
+    def disease_criteria(self) -> tuple[Criterion, ...]:
+        """The criteria that say whether the trial concerns the patient's disease at all."""
+        return tuple(criterion for criterion in self.criteria if criterion.disease)
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The resource types that the criteria of entry are read from."""
+        return frozenset().union(*(self.logic[criterion.id].types for criterion in self.criteria))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All trials of a content folder, with the libraries and value sets that they share."""
+
+    trials: Mapping[str, Trial]
+    libraries: Libraries = field(repr=False)
+    value_sets: ValueSets = field(repr=False)
+    model: FHIRModel = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Catalog:
+        """The trials under `folder` (one folder a trial, ``shared/`` beside them).
+
+        Raises ContentError (or a descendant) with the file, for content that cannot serve: JSON that is none, a
+        condition that names no Boolean definition, CQL whose ELM is absent, a value set without expansion.
+        """
+        if not folder.is_dir():
+            raise ContentError("no such folder", where=str(folder), remedy="point CDS_PLANDEFINITIONS at the trials")
+        plans = sorted(folder.glob(f"*/{_PLAN}"))
+        if not plans:
+            raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
+        model = FHIRModel()
+        libraries = Libraries(model)
+        for path in sorted(folder.glob("*/*.elm.json")):
+            libraries.add(read_json(path), str(path))
+        libraries.compile()
+        value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
+        trials = [_trial(path, libraries) for path in plans]
+        return cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials.values())
+
+    @property
+    def active(self) -> tuple[Trial, ...]:
+        """The trials that patients are matched with."""
+        return tuple(trial for trial in self if trial.status == "active")
+
+    @cached_property
+    def required_types(self) -> tuple[str, ...]:
+        """The resource types that the active trials read, Patient first, then by name."""
+        types = {"Patient"}.union(*(trial.types for trial in self.active))
+        return ("Patient", *sorted(types - {"Patient"}))
+
+    @cached_property
+    def disease_types(self) -> frozenset[str]:
+        """The resource types without which no trial's disease can be judged."""
+        return frozenset().union(
+            *(trial.logic[criterion.id].types for trial in self.active for criterion in trial.disease_criteria)
+        ) | {"Patient"}
+
+
+def read_json(path: Path) -> Json:
+    """The JSON object in a content file; ContentError with the file and the place where it is none."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ContentError(str(error), where=str(path), remedy="mend the JSON") from error
+    if not isinstance(content, dict):
+        raise ContentError("is not a JSON object", where=str(path))
+    return content
+
+
+def _trial(path: Path, libraries: Libraries) -> Trial:
+    plan = read_json(path)
+    folder = path.parent
+    if plan.get("resourceType") != "PlanDefinition" or plan.get("id") != folder.name:
+        raise ContentError(
+            "is not a PlanDefinition whose id is its folder's name",
+            where=str(path),
+            remedy=f'set "id": "{folder.name}"',
+        )
+    library = _library(folder, libraries)
+    actions = {action.get("id"): action for action in plan.get("action", [])}
+    if "eligibility" not in actions:
+        raise ContentError("has no action with the id 'eligibility'", where=str(path))
+    branches = {action.get("id"): action for action in actions["eligibility"].get("action", [])}
+    criteria = tuple(
+        _criterion(action, kind, path)
+        for kind in (Kind.INCLUSION, Kind.EXCLUSION)
+        for action in branches.get(kind.value, {}).get("action", [])
+    )
+    conversion = tuple(
+        _criterion(action, Kind.INCLUSION, path)
+        for action in _descendants(actions.get("conversion", {}))
+        if _extension(action, "assessment")
+    )
+    _refuse_duplicates(criteria + conversion, path)
+    return Trial(
+        id=plan["id"],
+        title=str(plan.get("title") or plan["id"]),
+        url=str(plan.get("url", "")),
+        status=str(plan.get("status", "")),
+        record_incomplete=True in _extension(plan, "record-incomplete"),
+        errata=tuple(_extension(plan, "erratum")),
+        criteria=criteria,
+        conversion=conversion,
+        logic={criterion.id: _logic(criterion, library, path) for criterion in criteria + conversion},
+        research_study=read_json(folder / _STUDY),
+        plan_definition=plan,
+    )
+
+
+def _library(folder: Path, libraries: Libraries) -> Library:
+    path = folder / "eligibility.elm.json"
+    if not path.is_file():
+        raise ContentError("is not there", where=str(path), remedy="run: cds translate " + folder.parent.name)
+    identifier = read_json(path)["library"]["identifier"]
+    return libraries[identifier["id"]]
+
+
+def _descendants(action: Json) -> Iterator[Json]:
+    for child in action.get("action", []):
+        yield child
+        yield from _descendants(child)
+
+
+def _refuse_duplicates(criteria: Iterable[Criterion], path: Path) -> None:
+    seen: set[str] = set()
+    for criterion in criteria:
+        if criterion.id in seen:
+            raise ContentError(f"two criteria have the id {criterion.id}", where=str(path))
+        seen.add(criterion.id)
+
+
+def _extension(element: Json, name: str) -> list[Any]:
+    """The values of our extension `name` on an element, in order."""
+    return [
+        value
+        for extension in element.get("extension", [])
+        if extension.get("url") == EXTENSION + name
+        for key, value in extension.items()
+        if key.startswith("value")
+    ]
+
+
+def _criterion(action: Json, kind: Kind, path: Path) -> Criterion:
+    try:
+        assessment = Assessment(_extension(action, "assessment")[0])
+        policies = tuple(Policy(code) for code in _extension(action, "missing-data-policy"))
+        return Criterion(
+            id=action["id"],
+            kind=kind,
+            number=action["prefix"],
+            title=action["title"],
+            text=action["textEquivalent"],
+            assessment=assessment,
+            policies=policies or (Policy.UNKNOWN,),
+            definition=_condition(action),
+            disease=True in _extension(action, "disease-criterion"),
+            applies_when=next(iter(_extension(action, "applies-when")), None),
+            evidence_definitions=tuple(_extension(action, "evidence")),
+            verifying_definitions=tuple(_extension(action, "verified-by")),
+            question=next(iter(_extension(action, "question")), None),
+            errata=tuple(_extension(action, "erratum")),
+            notes=tuple(_note(document) for document in action.get("documentation", [])),
+        )
+    except (KeyError, IndexError, ValueError) as error:
+        raise ContentError(
+            f"criterion {action.get('id', '?')} is incomplete: {error!r}",
+            where=str(path),
+            remedy="a criterion has id, prefix, title, textEquivalent, condition and the extension 'assessment'",
+        ) from error
+
+
+def _condition(action: Json) -> str:
+    """The definition that the action's applicability condition names."""
+    for condition in action.get("condition", []):
+        if condition.get("kind") == "applicability":
+            return str(condition["expression"]["expression"])
+    raise KeyError("condition of kind 'applicability'")
+
+
+def _note(document: Json) -> Note:
+    return Note(document.get("label", ""), document.get("display", ""), document.get("citation", ""))
+
+
+def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
+    def named(name: str) -> Definition:
+        try:
+            return library.definitions[name]
+        except KeyError:
+            raise ContentError(
+                f'criterion {criterion.id} names the definition "{name}", which {library.id} does not have',
+                where=str(path),
+                remedy="name a definition of eligibility.cql, and run cds translate",
+            ) from None
+
+    assert criterion.definition is not None
+    answer = named(criterion.definition)
+    applies = named(criterion.applies_when) if criterion.applies_when else None
+    shown = tuple(named(name) for name in criterion.evidence_definitions)
+    verifying = tuple(named(name) for name in criterion.verifying_definitions)
+    rests_on = (answer, applies) if applies else (answer,)
+    return Logic(
+        answer=answer,
+        applies=applies,
+        facts=nearest_facts(rests_on),
+        shown=shown,
+        verifying=verifying,
+        types=frozenset(retrieval.type_name for retrieval in retrievals(rests_on)),
+    )
+
+
+def nearest_facts(definitions: Iterable[Definition]) -> tuple[Definition, ...]:
+    """The resource-valued definitions that are met first when references are followed from `definitions`."""
+    found: dict[Definition, None] = {}
+    seen: set[Definition] = set()
+
+    def follow(definition: Definition) -> None:
+        for reference in definition.references:
+            if reference in seen:
+                continue
+            seen.add(reference)
+            if reference.resource_valued:
+                found[reference] = None
+            else:
+                follow(reference)
+
+    for definition in definitions:
+        follow(definition)
+    return tuple(found)
+
+
+def retrievals(definitions: Iterable[Definition]) -> tuple[Any, ...]:
+    """All retrieves that `definitions` reach, each once, in the order of reference."""
+    found: dict[Any, None] = {}
+    seen: set[Definition] = set()
+
+    def follow(definition: Definition) -> None:
+        if definition in seen:
+            return
+        seen.add(definition)
+        found.update(dict.fromkeys(definition.retrieves))
+        for reference in definition.references:
+            follow(reference)
+
+    for definition in definitions:
+        follow(definition)
+    return tuple(found)
