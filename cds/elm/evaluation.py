@@ -49,7 +49,7 @@ class Evaluation:
         "timezone_offset",
     )
 
-    def __init__(  # noqa: PLR0917 (libraries and the three ports, in the order in which they are always given)
+    def __init__(
         self,
         libraries: Libraries,
         retriever: Retriever,

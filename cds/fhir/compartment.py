@@ -1,4 +1,4 @@
-"""Whose data a resource is: the patient's own, or someone else's (R4 compartment "patient")."""
+"""Whose data a resource is: the patient's own, or someone else's (R4 compartmentdefinition-patient.html)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a FHIR date, dateTime or instant says, as written: its first moment, and how a doctor reads it (R4 2.24.0.1)."""
+"""What a FHIR date, dateTime or instant says, as written: its first moment, and how a doctor reads it (R4 2.24.0)."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _quantity(value: Any) -> str:
     if not isinstance(value, dict) or not (number := _number(value.get("value"))):
         return ""
     unit = _clean(value.get("unit")) or _clean(value.get("code"))
-    # A unit that is all annotation, such as {score}, and the unit 1 say nothing beside the number (UCUM 6, 12).
+    # A unit that is all annotation, such as {score}, and the unit 1 say nothing beside the number.
     if unit == "1" or re.fullmatch(r"\{[^}]*\}", unit):
         unit = ""
     comparator = _clean(value.get("comparator"))

@@ -9,15 +9,14 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import orjson
-
 from cds.elm.ports import Pair
 from cds.errors import RecordError
+from cds.fhir.bundle import Entry, flatten, once
 from cds.fhir.compartment import Compartment
-from cds.fhir.dates import Horizon, earliest
+from cds.fhir.dates import Horizon
 from cds.fhir.hygiene import no_fact_because
 from cds.fhir.model import TYPES, Element
-from cds.fhir.references import Identity, Resource, base_of, contained, normal, resource_id, tail
+from cds.fhir.references import Identity, Resource, contained, normal, resource_id, tail
 
 #: The reason of what is told twice.
 DUPLICATE = "duplicate"
@@ -28,17 +27,6 @@ NOT_THE_PATIENT = "another-subject"
 _MEDICATED = frozenset({"MedicationRequest", "MedicationAdministration", "MedicationStatement", "MedicationDispense"})
 #: How a coded element is spelt in JSON: as it is, or as one of a choice (``medication[x]``).
 _CODED = ("", "CodeableConcept", "Coding", "Code")
-
-
-class _Entry:
-    """A resource, the fullUrl of its entry, and its place in the bundle."""
-
-    __slots__ = ("full_url", "place", "resource")
-
-    def __init__(self, resource: Resource, full_url: str | None, place: int) -> None:
-        self.resource = resource
-        self.full_url = full_url
-        self.place = place
 
 
 class _Codes:
@@ -102,9 +90,9 @@ class PatientRecord:
         self.horizon = Horizon(now, timezone)
         self.searched = None if searched is None else frozenset(searched)
         self._hygiene = hygiene
-        self._by_type: dict[str, list[_Entry]] = {}
+        self._by_type: dict[str, list[Entry]] = {}
         for place, (resource, full_url) in enumerate(entries, 1):
-            self._by_type.setdefault(resource["resourceType"], []).append(_Entry(resource, full_url, place))
+            self._by_type.setdefault(resource["resourceType"], []).append(Entry(resource, full_url, place))
         self.skipped = tuple(skipped)
         self._elements: dict[str, list[Element]] = {}
         self._indexes: dict[tuple[str, str], _Codes] = {}
@@ -135,7 +123,7 @@ class PatientRecord:
                 "this is not a FHIR Bundle", where="resourceType", remedy="send a Bundle with one Patient"
             )
         skipped: list[str] = []
-        entries = _flatten([(bundle, None)], skipped)
+        entries = flatten([(bundle, None)], skipped)
         return cls(entries, now=now, timezone=timezone, searched=searched, hygiene=hygiene, skipped=skipped)
 
     @classmethod
@@ -157,7 +145,7 @@ class PatientRecord:
         """
         skipped: list[str] = []
         urls = iter(full_urls)
-        entries = _flatten([(resource, next(urls, None)) for resource in resources], skipped)
+        entries = flatten([(resource, next(urls, None)) for resource in resources], skipped)
         return cls(
             entries,
             now=now,
@@ -208,11 +196,11 @@ class PatientRecord:
             return []
         return [elements[place] for place in self._index(type_name, code_path or "code").places(codes)]
 
-    def _only_patient(self, patient_id: str | None) -> tuple[_Entry, list[str | None]]:
+    def _only_patient(self, patient_id: str | None) -> tuple[Entry, list[str | None]]:
         """The entry of the one Patient, and every fullUrl that it goes by."""
         everyone = self._by_type.get("Patient", [])
         entries = [one for one in everyone if patient_id is None or resource_id(one.resource) == patient_id]
-        patients = _once(entries)
+        patients = once(entries)
         if not patients:
             message = (
                 "there is no Patient in the data" if patient_id is None else "the Patient asked for is not in the data"
@@ -239,10 +227,10 @@ class PatientRecord:
             elements = self._elements[kind] = [Element(TYPES[kind], self._cited(entry)) for entry in kept]
         return elements
 
-    def _cleaned(self, kind: str, entries: list[_Entry]) -> Iterator[_Entry]:
-        once = _once(entries)
-        self._leave_out(DUPLICATE, len(entries) - len(once))
-        for entry in once:
+    def _cleaned(self, kind: str, entries: list[Entry]) -> Iterator[Entry]:
+        different = once(entries)
+        self._leave_out(DUPLICATE, len(entries) - len(different))
+        for entry in different:
             if not self._compartment.holds(kind, entry.resource, entry.full_url):
                 self._leave_out(NOT_THE_PATIENT)
             elif reason := no_fact_because(kind, entry.resource, self.horizon):
@@ -254,30 +242,32 @@ class PatientRecord:
         if count:
             self._left_out[reason] += count
 
-    def _cited(self, entry: _Entry) -> Resource:
+    def _cited(self, entry: Entry) -> Resource:
         """The resource of an entry, once it is known how to cite it."""
         if resource_id(entry.resource) is None:
             kind = entry.resource["resourceType"]
             self._nameless[id(entry.resource)] = entry.full_url or f"{kind} (entry {entry.place})"
         return entry.resource
 
-    def _with_medication(self, entry: _Entry) -> _Entry:
+    def _with_medication(self, entry: Entry) -> Entry:
         """The entry with the code of the medication that it refers to in place of a reference that resolves."""
         resource = entry.resource
         reference = resource.get("medicationReference")
         if not isinstance(reference, dict) or resource.get("medicationCodeableConcept") is not None:
             return entry
         medication = self._medication(reference, entry)
-        code = medication.get("code") if medication else None
+        if medication is None or no_fact_because("Medication", medication, self.horizon):
+            return entry
+        code = medication.get("code")
         if not isinstance(code, dict) or not code:
             return entry
         told = {
             "medicationCodeableConcept" if name == "medicationReference" else name: value
             for name, value in (resource | {"medicationReference": code}).items()
         }
-        return _Entry(told, entry.full_url, entry.place)
+        return Entry(told, entry.full_url, entry.place)
 
-    def _medication(self, reference: Resource, entry: _Entry) -> Resource | None:
+    def _medication(self, reference: Resource, entry: Entry) -> Resource | None:
         """The Medication that a reference in `entry` resolves to; None where none here does."""
         literal = reference.get("reference")
         if not isinstance(literal, str) or not literal:
@@ -295,8 +285,7 @@ class PatientRecord:
     def _medications(self) -> list[tuple[Identity, Resource]]:
         return [
             (Identity.of(entry.resource, (entry.full_url,)), entry.resource)
-            for entry in _once(self._by_type.get("Medication", []))
-            if no_fact_because("Medication", entry.resource, self.horizon) is None
+            for entry in once(self._by_type.get("Medication", []))
         ]
 
     @cached_property
@@ -329,80 +318,3 @@ def _at(resource: Resource, steps: Sequence[str]) -> Iterable[Resource]:
         inner = [one for value in values for one in (value if isinstance(value, list) else (value,))]
         found = [one for one in inner if isinstance(one, dict)]
     return found
-
-
-def _once(entries: Sequence[_Entry]) -> list[_Entry]:
-    """The entries of one type without the copies: of the same fullUrl, of the same id, or with the same content.
-
-    The later version stays, in the place of the first; the same id on two servers is two resources.
-    """
-    kept: list[_Entry] = []
-    seen: dict[str | bytes, int] = {}
-    for entry in entries:
-        keys: list[str | bytes] = [key for key in (entry.full_url, resource_id(entry.resource)) if key]
-        if not keys:
-            keys = _content(entry.resource)
-        known = next((place for key in keys if (place := seen.get(key)) is not None), None)
-        if known is None or _on_other_servers(entry, kept[known]):
-            known = len(kept)
-            kept.append(entry)
-        elif _version(entry.resource) > _version(kept[known].resource):
-            kept[known] = entry
-        for key in keys:
-            seen.setdefault(key, known)
-    return kept
-
-
-def _on_other_servers(one: _Entry, other: _Entry) -> bool:
-    if not one.full_url or not other.full_url or one.full_url == other.full_url:
-        return False
-    bases = {base_of(normal(one.full_url)), base_of(normal(other.full_url))}
-    return None not in bases and len(bases) == 2
-
-
-def _content(resource: Resource) -> list[str | bytes]:
-    """What tells a resource without id and fullUrl from others; nothing where it cannot be written down."""
-    try:
-        return [orjson.dumps(resource, option=orjson.OPT_SORT_KEYS)]
-    except orjson.JSONEncodeError:
-        return []
-
-
-def _version(resource: Resource) -> tuple[datetime, int]:
-    """What grows from one version of a resource to the next (R4 Meta)."""
-    meta = resource.get("meta")
-    updated, version = (meta.get("lastUpdated"), meta.get("versionId")) if isinstance(meta, dict) else (None, None)
-    moment = earliest(updated, UTC) if isinstance(updated, str) else None
-    number = int(version) if isinstance(version, str) and version.isdecimal() and len(version) < 20 else 0
-    return moment or datetime.min.replace(tzinfo=UTC), number
-
-
-def _flatten(resources: Iterable[tuple[Any, str | None]], skipped: list[str]) -> Iterator[tuple[Resource, str | None]]:
-    """The resources with their fullUrls, in order, bundles in them opened; what is none is told in `skipped`."""
-    pending = [iter(resources)]
-    while pending:
-        item = next(pending[-1], None)
-        if item is None:
-            pending.pop()
-            continue
-        resource, full_url = item
-        if not isinstance(resource, dict):
-            skipped.append("a resource is no object")
-        elif (kind := resource.get("resourceType")) == "Bundle":
-            pending.append(_entries(resource, skipped))
-        elif not isinstance(kind, str) or kind not in TYPES or not TYPES[kind].is_resource:
-            skipped.append("a resource has no resourceType of FHIR R4")
-        elif kind != "OperationOutcome":  # tells of the search, not of the patient
-            yield resource, full_url
-
-
-def _entries(bundle: Resource, skipped: list[str]) -> Iterator[tuple[Any, str | None]]:
-    entries = bundle.get("entry")
-    if entries is not None and not isinstance(entries, list):
-        skipped.append("the entry element of a Bundle is no list")
-    for entry in entries if isinstance(entries, list) else ():
-        if not isinstance(entry, dict):
-            skipped.append("an entry is no object")
-        elif (resource := entry.get("resource")) is not None:
-            full_url = entry.get("fullUrl")
-            yield resource, full_url if isinstance(full_url, str) and full_url else None

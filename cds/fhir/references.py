@@ -1,4 +1,4 @@
-"""Whether a reference names a certain resource, however either is written (R4 2.3.0, and 3.3.1.3 for bundles).
+"""Whether a reference names a certain resource, however either is written (R4 references.html; bundle.html).
 
 A resource in a bundle goes by its type and id and by its entry's fullUrl; a reference may be relative, absolute,
 ``urn:uuid:``, versioned, contained, conditional or an identifier alone.
@@ -97,15 +97,15 @@ class Identity:
         return False if system and any(system == own_system for own_system, _ in self.identifiers) else None
 
     def is_sought_by(self, condition: str) -> bool | None:
-        """Whether a conditional reference (``Patient?identifier=system|value``, 3.1.0.7.1) finds this resource."""
+        """Whether a conditional reference (``Patient?identifier=system|value``) finds this resource."""
         kind, _, query = condition.partition("?")
         if kind != self.type:
             return False
         for part in query.split("&"):
             name, _, token = part.partition("=")
             if name == "identifier":
-                system, bar, value = unquote(token).rpartition("|")
-                return self.is_identified_by({"system": system, "value": value} if bar else {"value": token})
+                system, _, value = unquote(token).rpartition("|")
+                return self.is_identified_by({"system": system, "value": value})
         return None
 
 

@@ -147,14 +147,15 @@ def _judge(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation
         answer = evaluation.value(logic.answer)
     except EvaluationError as error:
         return CriterionResult(criterion, Outcome.UNKNOWN, Basis.NONE, reason=f"could not be evaluated: {error}")
-    facts = {fact: tuple(_tuples_and_resources(_quiet(evaluation, fact))) for fact in logic.facts}
-    evidence = _evidence([*facts.values(), *(_held(evaluation, shown) for shown in logic.shown)], record)
+    facts = {fact: _held(evaluation, fact) for fact in logic.facts}
+    found = _evidence(facts.values(), record)
+    evidence = _join(found, _evidence([_held(evaluation, shown) for shown in logic.shown], record))
     if logic.applies is not None and applies is False:
         basis = Basis.VERIFIED if _clinical(evidence) else Basis.PRESUMED
         return CriterionResult(criterion, Outcome.NOT_APPLICABLE, basis, evidence)
     verifying = _evidence([_held(evaluation, definition) for definition in logic.verifying], record)
-    evidence = tuple(dict.fromkeys(evidence + verifying))
-    outcome, basis, reason = _meaning(criterion, answer, evidence, verifying)
+    evidence = _join(evidence, verifying)
+    outcome, basis, reason = _meaning(criterion, answer, found, verifying)
     missing: tuple[Missing, ...] = ()
     if outcome is Outcome.UNKNOWN:
         missing = _missing(fact for fact, held in facts.items() if not held)
@@ -164,11 +165,14 @@ def _judge(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation
 def _meaning(
     criterion: Criterion, answer: Value, evidence: tuple[Evidence, ...], verifying: tuple[Evidence, ...]
 ) -> tuple[Outcome, Basis, str | None]:
-    """What a definition's value says of its criterion: outcome, basis, and why where that is not plain."""
+    """What a definition's value says of its criterion: outcome, basis, and why where that is not plain.
+
+    `evidence` is what the definition itself rests on; what an author merely shows beside it decides nothing.
+    """
     closed = all(policy is Policy.PRESUME_ABSENT for policy in criterion.policies)
     if answer is None:
         if closed and criterion.assessment is not Assessment.ATTESTATION and not _clinical(evidence):
-            return Outcome.MET, Basis.PRESUMED, None
+            return Outcome.MET, Basis.VERIFIED if verifying else Basis.PRESUMED, None
         return Outcome.UNKNOWN, Basis.NONE, None
     if answer is not (criterion.kind is Kind.INCLUSION):
         return Outcome.NOT_MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None
@@ -179,16 +183,12 @@ def _meaning(
     return Outcome.MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None
 
 
-def _quiet(evaluation: Evaluation, definition: Definition) -> Value:
-    """A fact's value; null where it cannot be computed (the criterion itself was, so nothing hangs on it)."""
-    try:
-        return evaluation.value(definition)
-    except EvaluationError:
-        return None
-
-
 def _held(evaluation: Evaluation, definition: Definition) -> tuple[Value, ...]:
-    return tuple(_tuples_and_resources(_quiet(evaluation, definition)))
+    """What a fact holds; nothing where it cannot be computed (the criterion itself was, so nothing hangs on it)."""
+    try:
+        return tuple(_tuples_and_resources(evaluation.value(definition)))
+    except EvaluationError:
+        return ()
 
 
 def _tuples_and_resources(value: Value) -> Iterator[Value]:
@@ -221,6 +221,10 @@ def _evidence(held: Iterable[Iterable[Value]], record: PatientRecord) -> tuple[E
                 reference = record.reference_of(resource.json)  # type: ignore[attr-defined]
                 found.setdefault(reference, Evidence(reference, resource.json))  # type: ignore[attr-defined]
     return tuple(found.values())
+
+
+def _join(first: tuple[Evidence, ...], second: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    return tuple({item.reference: item for item in (*first, *second)}.values())
 
 
 def _clinical(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:

@@ -226,7 +226,11 @@ def test_resources_and_bundles_that_came_apart_make_one_record() -> None:
     ("first", "second", "winner"),
     [
         ({}, {}, "first"),
-        ({"meta": {"lastUpdated": "2026-01-01T00:00:00Z"}}, {"meta": {"lastUpdated": "2026-01-02T00:00:00Z"}}, "second"),
+        (
+            {"meta": {"lastUpdated": "2026-01-01T00:00:00Z"}},
+            {"meta": {"lastUpdated": "2026-01-02T00:00:00Z"}},
+            "second",
+        ),
         (
             {"meta": {"lastUpdated": "2026-01-01T23:00:00-05:00"}},
             {"meta": {"lastUpdated": "2026-01-02T00:00:00Z"}},
@@ -264,7 +268,9 @@ def test_copies_are_known_by_full_url_and_by_content() -> None:
 
 
 def test_the_same_id_on_two_servers_is_two_resources() -> None:
-    made = record((observation("o"), "https://a.example/Observation/o"), (observation("o"), "https://b.example/Observation/o"))
+    made = record(
+        (observation("o"), "https://a.example/Observation/o"), (observation("o"), "https://b.example/Observation/o")
+    )
     assert ids(made.retrieve("Observation")) == ["o", "o"]
 
 
@@ -334,6 +340,12 @@ def test_a_contained_medication_is_seen_too() -> None:
     assert ids(record(statement).retrieve("MedicationStatement", "medication", {(RXNORM, "8640")})) == ["m"]
 
 
+def test_a_contained_medication_entered_in_error_is_not() -> None:
+    pills = {"resourceType": "Medication", "id": "p", "status": "entered-in-error", "code": PREDNISONE}
+    order = {"resourceType": "MedicationRequest", "contained": [pills], "medicationReference": {"reference": "#p"}}
+    assert record(order).retrieve("MedicationRequest")[0].json is order
+
+
 @pytest.mark.parametrize(
     "medication",
     [
@@ -394,7 +406,9 @@ def test_a_code_path_may_be_of_any_coded_type(kind: str, path: str, element: dic
     assert made.retrieve(kind, path, {("s", "d")}) == []
 
 
-@pytest.mark.parametrize("code", ["x", 3, [], {"coding": "x"}, {"coding": ["x", {"code": 3}]}, {"coding": [{"code": "1"}]}])
+@pytest.mark.parametrize(
+    "code", ["x", 3, [], {"coding": "x"}, {"coding": ["x", {"code": 3}]}, {"coding": [{"code": "1"}]}]
+)
 def test_a_code_that_cannot_be_read_is_not_found(code: Any) -> None:
     made = record(observation("o", code=code))
     assert made.retrieve("Observation", "code", {(LOINC, "1")}) == []
@@ -463,7 +477,18 @@ _WORDS = st.sampled_from(
 )
 _KEYS = st.sampled_from(
     [
-        *("resourceType", "entry", "resource", "fullUrl", "id", "meta", "lastUpdated", "versionId", "status", "subject"),
+        *(
+            "resourceType",
+            "entry",
+            "resource",
+            "fullUrl",
+            "id",
+            "meta",
+            "lastUpdated",
+            "versionId",
+            "status",
+            "subject",
+        ),
         *("reference", "identifier", "system", "value", "code", "coding", "text", "contained", "medicationReference"),
         *("verificationStatus", "effectiveDateTime", "effectivePeriod", "authoredOn", "participant", "actor", "focus"),
         *("link", "other", "deceasedDateTime", "type", "event", "start", "component", "medicationCodeableConcept"),

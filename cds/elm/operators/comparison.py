@@ -1,0 +1,239 @@
+"""Comparison operators (CQL 1.5, appendix B, section 12 of the ELM reference): Equal, Equivalent, Less ..."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from cds.elm.operators import operator
+from cds.elm.ports import Structured, Value
+from cds.elm.values import (
+    Code,
+    Concept,
+    Date,
+    DateTime,
+    Interval,
+    Quantity,
+    Ratio,
+    Time,
+    Tuple,
+    Uncertainty,
+)
+from cds.elm.values.date_time import compare
+from cds.elm.values.quantity import CALENDAR_UNITS, convertible, scaled
+from cds.errors import EvaluationError
+
+Truth = bool | None
+_TEMPORAL = (Date, DateTime, Time)
+
+
+def order(first: Value, second: Value, precision: str | None = None) -> int | None:
+    """-1, 0 or 1 as `first` is less than, equal to or greater than `second`; None where null or uncertain.
+
+    Quantities are compared in the unit of the first; those that cannot be converted give None.
+    Raises EvaluationError for values that have no order.
+    """
+    if first is None or second is None:
+        return None
+    if isinstance(first, _TEMPORAL) and isinstance(second, _TEMPORAL):
+        return compare(first, second, precision)
+    if isinstance(first, Quantity) and isinstance(second, Quantity):
+        by = convertible(second.unit, first.unit)
+        if by is None or _definite(first.unit) != _definite(second.unit):
+            return None
+        other = scaled(second.value, by)
+        return (first.value > other) - (first.value < other)
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        return _order_of_uncertain(first, second)
+    try:
+        return (first > second) - (first < second)
+    except TypeError as error:
+        raise EvaluationError(f"{_kind(first)} and {_kind(second)} have no order") from error
+
+
+def _definite(unit: str) -> str:
+    """Calendar years and months are not of definite length, so they compare with their like alone (section 5.6)."""
+    return {"a": "year", "mo": "month"}.get(CALENDAR_UNITS.get(unit, ""), "definite") if unit else "definite"
+
+
+def _kind(value: Value) -> str:
+    return type(value).__name__
+
+
+def bounds(value: Value) -> tuple[Any, Any]:
+    """The least and the greatest that a number may be."""
+    return (value.low, value.high) if isinstance(value, Uncertainty) else (value, value)
+
+
+def _order_of_uncertain(first: Value, second: Value) -> int | None:
+    (low, high), (least, most) = bounds(first), bounds(second)
+    if high < least:
+        return -1
+    if low > most:
+        return 1
+    return 0 if low == high == least == most else None
+
+
+@operator("Less")
+def less(first: Value, second: Value) -> Truth:
+    """B.12 Less."""
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        return greater(second, first)
+    found = order(first, second)
+    return None if found is None else found < 0
+
+
+@operator("Greater")
+def greater(first: Value, second: Value) -> Truth:
+    """B.12 Greater."""
+    if first is None or second is None:
+        return None
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        (low, high), (least, most) = bounds(first), bounds(second)
+        return True if low > most else False if high <= least else None
+    found = order(first, second)
+    return None if found is None else found > 0
+
+
+@operator("LessOrEqual")
+def less_or_equal(first: Value, second: Value) -> Truth:
+    """B.12 Less Or Equal."""
+    found = greater(first, second)
+    return None if found is None else not found
+
+
+@operator("GreaterOrEqual")
+def greater_or_equal(first: Value, second: Value) -> Truth:
+    """B.12 Greater Or Equal."""
+    found = less(first, second)
+    return None if found is None else not found
+
+
+@operator("Equal")
+def equal(first: Value, second: Value) -> Truth:
+    """B.12 Equal: null where either is; of structures, false where any part differs, else null where any is open."""
+    if first is None or second is None:
+        return None
+    if isinstance(first, str):
+        return first == second
+    if isinstance(first, _TEMPORAL) and isinstance(second, _TEMPORAL):
+        found = compare(first, second)
+        return None if found is None else found == 0
+    if isinstance(first, Quantity) and isinstance(second, Quantity):
+        found = order(first, second)
+        return None if found is None else found == 0
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        (low, high), (least, most) = bounds(first), bounds(second)
+        if high < least or low > most:
+            return False
+        return True if low == high == least == most else None
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        if len(first) != len(second):
+            return False
+        return every(equal_parts(one, other) for one, other in zip(first, second, strict=True))
+    if isinstance(first, Interval) and isinstance(second, Interval):
+        return _intervals_equal(first, second)
+    if isinstance(first, Tuple) and isinstance(second, Tuple):
+        names = {**first, **second}
+        return every(equal_parts(first.get(name), second.get(name)) for name in names)
+    if isinstance(first, Ratio) and isinstance(second, Ratio):
+        return every(
+            (equal(first.numerator, second.numerator), equal(first.denominator, second.denominator)),
+        )
+    if isinstance(first, Code) and isinstance(second, Code):
+        parts = ("code", "system", "version", "display")
+        return every(equal_parts(getattr(first, part), getattr(second, part)) for part in parts)
+    if isinstance(first, Concept) and isinstance(second, Concept):
+        return every((equal(first.codes, second.codes), equal_parts(first.display, second.display)))
+    return bool(first == second)
+
+
+def equal_parts(one: Value, other: Value) -> Truth:
+    """Equality of two elements of structures: two nulls are the same, one null leaves it open."""
+    return True if one is None and other is None else equal(one, other)
+
+
+def every(answers: Any) -> Truth:
+    """False if any answer is false; else null if any is open; else true."""
+    found: Truth = True
+    for answer in answers:
+        if answer is False:
+            return False
+        if answer is None:
+            found = None
+    return found
+
+
+def _intervals_equal(first: Interval, second: Interval) -> Truth:
+    from cds.elm.operators.interval import end, start
+
+    return every((equal_parts(start(first), start(second)), equal_parts(end(first), end(second))))
+
+
+@operator("NotEqual")
+def not_equal(first: Value, second: Value) -> Truth:
+    """B.12 Not Equal."""
+    found = equal(first, second)
+    return None if found is None else not found
+
+
+@operator("Equivalent")
+def equivalent(first: Value, second: Value) -> bool:
+    """B.12 Equivalent: never null; text without regard to case and spaces, decimals to the coarser precision,
+    codes without version and display, concepts by any code that they share."""
+    if first is None or second is None:
+        return first is second
+    if isinstance(first, str) and isinstance(second, str):
+        return _folded(first) == _folded(second)
+    if isinstance(first, Concept) or isinstance(second, Concept):
+        return _share_a_code(first, second)
+    if isinstance(first, Code) and isinstance(second, Code):
+        return equivalent(first.code, second.code) and first.system == second.system
+    if isinstance(first, _TEMPORAL) and isinstance(second, _TEMPORAL):
+        return compare(first, second) == 0
+    if isinstance(first, Quantity) and isinstance(second, Quantity):
+        by = convertible(second.unit, first.unit)
+        return by is not None and equivalent(first.value, scaled(second.value, by))
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(equivalent, first, second))
+    if isinstance(first, Tuple) and isinstance(second, Tuple):
+        return all(equivalent(first.get(name), second.get(name)) for name in {**first, **second})
+    if isinstance(first, Interval) and isinstance(second, Interval):
+        from cds.elm.operators.interval import end, start
+
+        return equivalent(start(first), start(second)) and equivalent(end(first), end(second))
+    if isinstance(first, Ratio) and isinstance(second, Ratio):
+        return _ratios_equivalent(first, second)
+    if isinstance(first, Decimal) or isinstance(second, Decimal):
+        return _decimals_equivalent(first, second)
+    if isinstance(first, Structured) or isinstance(second, Structured):
+        return bool(first == second)
+    return type(first) is type(second) and bool(first == second)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _share_a_code(first: Value, second: Value) -> bool:
+    one = first.codes if isinstance(first, Concept) else (first,)
+    other = second.codes if isinstance(second, Concept) else (second,)
+    return any(equivalent(code, candidate) for code in one for candidate in other)
+
+
+def _decimals_equivalent(first: Value, second: Value) -> bool:
+    one, other = Decimal(first), Decimal(second)
+    places = min(_places(one), _places(other))
+    step = Decimal(1).scaleb(-places)
+    return one.quantize(step) == other.quantize(step)
+
+
+def _places(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _ratios_equivalent(first: Ratio, second: Ratio) -> bool:
+    from cds.elm.operators.arithmetic import multiply
+
+    return equivalent(multiply(first.numerator, second.denominator), multiply(second.numerator, first.denominator))

@@ -1,0 +1,472 @@
+"""Interval operators (CQL 1.5, appendix B.7; ELM, chapter 19); those that lists share (In, Union ...) dispatch here.
+
+A closed null bound is the type's limit; an open null bound is unknown, and what hangs on it is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import cmp_to_key
+from typing import Any
+
+from cds.elm.operators import operator
+from cds.elm.operators.arithmetic import add, limit_like, step, subtract
+from cds.elm.operators.comparison import Truth, every, order
+from cds.elm.operators.comparison import equal as equal_values
+from cds.elm.ports import Value
+from cds.elm.values import Date, DateTime, Interval, Quantity, Time
+from cds.elm.values.date_time import PLACE
+from cds.errors import EvaluationError
+
+_TEMPORAL = (Date, DateTime, Time)
+
+
+@operator("Start")
+def start(interval: Value) -> Value:
+    """B.7.27 Start: the first point that is in it; null where unknown."""
+    if interval is None:
+        return None
+    if interval.low is None:
+        known = interval.high
+        return limit_like(known, 0) if interval.low_closed and known is not None else None
+    return interval.low if interval.low_closed else step(interval.low, 1)
+
+
+@operator("End")
+def end(interval: Value) -> Value:
+    """B.7.5 End: the last point that is in it; null where unknown."""
+    if interval is None:
+        return None
+    if interval.high is None:
+        known = interval.low
+        return limit_like(known, 1) if interval.high_closed and known is not None else None
+    return interval.high if interval.high_closed else step(interval.high, -1)
+
+
+def selected(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Interval | None:
+    """The interval of an Interval selector (B.1.9). Raises EvaluationError where its end lies before its start."""
+    if low is None and high is None:
+        return None
+    interval = Interval(low, high, low_closed is not False, high_closed is not False)
+    if low is not None and high is not None:
+        found = order(low, high)
+        if found is not None and (found > 0 or (found == 0 and not (interval.low_closed and interval.high_closed))):
+            raise EvaluationError("an interval that ends before it starts")
+    return interval
+
+
+def _place(precision: str | None) -> Any:
+    return None if precision is None else precision.lower()
+
+
+def _before(first: Value, second: Value, precision: Any = None) -> Truth:
+    found = order(first, second, precision)
+    return None if found is None else found < 0
+
+
+def _at_or_before(first: Value, second: Value, precision: Any = None) -> Truth:
+    found = order(first, second, precision)
+    return None if found is None else found <= 0
+
+
+def _not(answer: Truth) -> Truth:
+    return None if answer is None else not answer
+
+
+def _some(answers: Iterable[Truth]) -> Truth:
+    return _not(every(_not(answer) for answer in answers))
+
+
+def _edges(value: Value) -> tuple[Value, Value]:
+    """The first and the last point of an interval, or a point twice."""
+    return (start(value), end(value)) if isinstance(value, Interval) else (value, value)
+
+
+# -- membership -------------------------------------------------------------------------------------------------
+
+
+def holds(interval: Interval, point: Value, precision: Any = None) -> Truth:
+    """Whether a point is in an interval."""
+    if point is None:
+        return None
+    if _place_is_finer(precision, point):
+        low, high = _edges(interval)
+        return every((_at_or_before(low, point, precision), _at_or_before(point, high, precision)))
+    return every((_after_low(interval, point, precision), _before_high(interval, point, precision)))
+
+
+def _place_is_finer(precision: Any, point: Value) -> bool:
+    return precision is not None and isinstance(point, _TEMPORAL)
+
+
+def _after_low(interval: Interval, point: Value, precision: Any) -> Truth:
+    if interval.low is None:
+        return True if interval.low_closed else None
+    return (
+        _at_or_before(interval.low, point, precision)
+        if interval.low_closed
+        else _before(interval.low, point, precision)
+    )
+
+
+def _before_high(interval: Interval, point: Value, precision: Any) -> Truth:
+    if interval.high is None:
+        return True if interval.high_closed else None
+    return (
+        _at_or_before(point, interval.high, precision)
+        if interval.high_closed
+        else _before(point, interval.high, precision)
+    )
+
+
+def includes(outer: Interval, inner: Interval, precision: Any = None) -> Truth:
+    """Whether every point of `inner` is in `outer`."""
+    (low, high), (first, last) = _edges(outer), _edges(inner)
+    return every((_at_or_before(low, first, precision), _at_or_before(last, high, precision)))
+
+
+def properly_includes(outer: Interval, inner: Interval, precision: Any = None) -> Truth:
+    """Whether `outer` includes `inner` and holds a point beside it."""
+    (low, high), (first, last) = _edges(outer), _edges(inner)
+    larger = _some((_before(low, first, precision), _before(last, high, precision)))
+    return every((includes(outer, inner, precision), larger))
+
+
+def properly_holds(interval: Interval, point: Value, precision: Any = None) -> Truth:
+    """Whether a point is in an interval that holds another one."""
+    low, high = _edges(interval)
+    if precision is None:
+        return every((holds(interval, point), _not(equal_values(low, high))))
+    return every((holds(interval, point, precision), _before(low, high, precision)))
+
+
+# -- before and after -------------------------------------------------------------------------------------------
+
+
+@operator("Before", settings=("precision",))
+def before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.3 Before; of dates, section B.6.3."""
+    if first is None or second is None:
+        return None
+    return _before(_edges(first)[1], _edges(second)[0], _place(precision))
+
+
+@operator("After", settings=("precision",))
+def after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.2 After; of dates, section B.6.2."""
+    return before(second, first, precision=precision)
+
+
+@operator("SameOrBefore", settings=("precision",))
+def same_or_before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.19 Same Or Before; of dates, section B.6.13."""
+    if first is None or second is None:
+        return None
+    return _at_or_before(_edges(first)[1], _edges(second)[0], _place(precision))
+
+
+@operator("SameOrAfter", settings=("precision",))
+def same_or_after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.20 Same Or After; of dates, section B.6.12."""
+    return same_or_before(second, first, precision=precision)
+
+
+# -- relations of two intervals ---------------------------------------------------------------------------------
+
+
+def _pair(first: Value, second: Value) -> bool:
+    return isinstance(first, Interval) and isinstance(second, Interval)
+
+
+@operator("Overlaps", settings=("precision",))
+def overlaps(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.15 Overlaps."""
+    if not _pair(first, second):
+        return None
+    (low, high), (least, most), place = _edges(first), _edges(second), _place(precision)
+    return every((_at_or_before(low, most, place), _at_or_before(least, high, place)))
+
+
+@operator("OverlapsBefore", settings=("precision",))
+def overlaps_before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.15 Overlaps Before."""
+    if not _pair(first, second):
+        return None
+    place = _place(precision)
+    starts = _before(start(first), start(second), place)
+    return every((starts, _at_or_before(start(second), end(first), place)))
+
+
+@operator("OverlapsAfter", settings=("precision",))
+def overlaps_after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.15 Overlaps After."""
+    if not _pair(first, second):
+        return None
+    place = _place(precision)
+    ends = _before(end(second), end(first), place)
+    return every((ends, _at_or_before(start(first), end(second), place)))
+
+
+def _meets(earlier: Interval, later: Interval, precision: Any) -> Truth:
+    last, first = end(earlier), start(later)
+    if last is None or first is None:
+        return None
+    if equal_values(last, limit_like(last, 1)):
+        return False
+    following = step(last, 1)
+    found = order(following, first, precision)
+    return None if found is None else found == 0
+
+
+@operator("MeetsBefore", settings=("precision",))
+def meets_before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.13 Meets Before."""
+    return _meets(first, second, _place(precision)) if _pair(first, second) else None
+
+
+@operator("MeetsAfter", settings=("precision",))
+def meets_after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.13 Meets After."""
+    return _meets(second, first, _place(precision)) if _pair(first, second) else None
+
+
+@operator("Meets", settings=("precision",))
+def meets(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.13 Meets."""
+    return _some((meets_before(first, second, precision=precision), meets_after(first, second, precision=precision)))
+
+
+def _same(first: Value, second: Value, precision: Any) -> Truth:
+    found = order(first, second, precision)
+    return None if found is None else found == 0
+
+
+@operator("Starts", settings=("precision",))
+def starts(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.28 Starts."""
+    if not _pair(first, second):
+        return None
+    place = _place(precision)
+    return every((_same(start(first), start(second), place), _at_or_before(end(first), end(second), place)))
+
+
+@operator("Ends", settings=("precision",))
+def ends(first: Value, second: Value, *, precision: str | None = None) -> Truth:
+    """B.7.6 Ends."""
+    if not _pair(first, second):
+        return None
+    place = _place(precision)
+    return every((_at_or_before(start(second), start(first), place), _same(end(first), end(second), place)))
+
+
+# -- new intervals ----------------------------------------------------------------------------------------------
+
+
+def _least(first: Value, second: Value) -> Value:
+    found = order(first, second)
+    return None if found is None else first if found <= 0 else second
+
+
+def _greatest(first: Value, second: Value) -> Value:
+    found = order(first, second)
+    return None if found is None else second if found <= 0 else first
+
+
+def union(first: Interval, second: Interval) -> Interval | None:
+    """B.7.29 Union: null where the two neither overlap nor meet."""
+    if _some((overlaps(first, second), meets(first, second))) is not True:
+        return None
+    return Interval(_least(start(first), start(second)), _greatest(end(first), end(second)))
+
+
+def intersect(first: Interval, second: Interval) -> Interval | None:
+    """B.7.11 Intersect: null where the two do not overlap. What is unknown at one end stays unknown there."""
+    if overlaps(first, second) is False:
+        return None
+    low, high = _greatest(start(first), start(second)), _least(end(first), end(second))
+    if low is None and high is None:
+        return None
+    if low is not None and high is not None:
+        return Interval(low, high)
+    return Interval(low, high, low is not None, high is not None)
+
+
+def except_(first: Interval, second: Interval) -> Interval | None:
+    """B.7.7 Except: null where nothing, or two pieces, would be left."""
+    (low, high), (least, most) = _edges(first), _edges(second)
+    if overlaps(first, second) is False:
+        return first
+    left, right = _before(low, least), _before(most, high)
+    if left is True and right is False:
+        return Interval(low, step(least, -1))
+    if left is False and right is True:
+        return Interval(step(most, 1), high)
+    return None
+
+
+@operator("Width")
+def width(interval: Value) -> Value:
+    """B.7.30 Width. Raises EvaluationError for dates, whose widths are durations."""
+    if interval is None:
+        return None
+    low, high = _edges(interval)
+    if isinstance(low, _TEMPORAL) or isinstance(high, _TEMPORAL):
+        raise EvaluationError("the width of an interval of dates: ask for its duration instead")
+    return subtract(high, low)
+
+
+@operator("Size")
+def size(interval: Value, per: Value = None) -> Value:
+    """B.7.24 Size: the width and one step of the type (or `per`) more."""
+    found = width(interval)
+    return None if found is None else add(found, per if per is not None else _one_step(found))
+
+
+def _one_step(like: Value) -> Value:
+    if isinstance(like, Quantity):
+        return Quantity(_one_step(like.value), like.unit)
+    return Decimal("0.00000001") if isinstance(like, Decimal) else 1
+
+
+@operator("PointFrom")
+def point_from(interval: Value) -> Value:
+    """B.7.18 Point From. Raises EvaluationError where the interval has more than one point."""
+    if interval is None:
+        return None
+    low, high = _edges(interval)
+    if equal_values(low, high) is not True:
+        raise EvaluationError("the interval has more than one point")
+    return low
+
+
+@operator("Collapse")
+def collapse(intervals: Value, per: Value = None) -> Value:
+    """B.7.4 Collapse: the fewest intervals that hold the same points; gaps of up to `per` are closed."""
+    if intervals is None:
+        return None
+    known = [item for item in intervals if item is not None]
+    if not known:
+        return known
+    known.sort(key=cmp_to_key(_by_start))
+    found = [known[0]]
+    for interval in known[1:]:
+        last = found[-1]
+        if _touches(last, interval, per):
+            found[-1] = Interval(start(last), _greatest(end(last), end(interval)) or end(interval))
+        else:
+            found.append(interval)
+    return found
+
+
+def _by_start(first: Interval, second: Interval) -> int:
+    low, least = start(first), start(second)
+    if low is None or least is None:
+        return (low is not None) - (least is not None)
+    return order(low, least) or order(end(first), end(second)) or 0
+
+
+def _touches(first: Interval, second: Interval, per: Quantity | None) -> bool:
+    if overlaps(first, second) is True or meets(first, second) is True:
+        return True
+    if per is None or per.value == 0:
+        return False
+    last, following = end(first), start(second)
+    if last is None or following is None:
+        return False
+    reach = add(last, per if isinstance(last, (*_TEMPORAL, Quantity)) else _plain(per, last))
+    found = order(following, reach)
+    return found is not None and found <= 0
+
+
+def _plain(per: Quantity, like: Value) -> Value:
+    return per.value if isinstance(like, Decimal) else int(per.value)
+
+
+@operator("Expand")
+def expand(source: Value, per: Value = None) -> Value:
+    """B.7.8 Expand: the unit intervals of a list of intervals, or the points of one interval."""
+    if source is None:
+        return None
+    if isinstance(source, Interval):
+        return [interval.low for interval in _expanded(source, per)]
+    found: list[Interval] = []
+    for interval in source:
+        for piece in _expanded(interval, per) if interval is not None else ():
+            if piece not in found:
+                found.append(piece)
+    return sorted(found, key=cmp_to_key(_by_start))
+
+
+#: More pieces than this are a mistake of the unit, not an answer.
+_PIECES = 100_000
+
+
+def _expanded(interval: Interval, per: Quantity | None) -> list[Interval]:
+    low, high = _edges(interval)
+    if low is None or high is None:
+        return []
+    if isinstance(low, _TEMPORAL):
+        return _expanded_dates(low, high, per)
+    return _expanded_numbers(low, high, per)
+
+
+def _expanded_dates(low: Any, high: Any, per: Quantity | None) -> list[Interval]:
+    from cds.elm.operators.date_time import moved
+    from cds.elm.values.date_time import rebuilt
+    from cds.elm.values.quantity import CALENDAR_UNITS
+
+    step_by = per or Quantity(Decimal(1), low.precision)
+    unit = CALENDAR_UNITS.get(step_by.unit, step_by.unit)
+    name = {"a": "year", "mo": "month", "wk": "day", "d": "day", "h": "hour", "min": "minute", "s": "second"}.get(
+        unit, "millisecond"
+    )
+    keep = PLACE[name] - low.first + 1
+    if keep < 1 or keep > low.known or keep > high.known:
+        return []
+    low = rebuilt(low, (*low.parts[:keep], *([None] * (len(low.parts) - keep))))
+    high = rebuilt(high, (*high.parts[:keep], *([None] * (len(high.parts) - keep))))
+    found: list[Interval] = []
+    one = Quantity(Decimal(1), name)
+    while True:
+        following = moved(low, step_by, 1)
+        last = moved(following, one, -1)
+        if order(last, high) == 1 or len(found) >= _PIECES:
+            return found
+        found.append(Interval(low, last))
+        if order(following, low) != 1:
+            return found
+        low = following
+
+
+def _expanded_numbers(low: Value, high: Value, per: Quantity | None) -> list[Interval]:
+    unit = None
+    if isinstance(low, Quantity):
+        high = subtract(high, Quantity(Decimal(0), low.unit)) if high.unit == low.unit else high
+        unit, low, high = low.unit, low.value, high.value
+    by = per.value if per is not None else _coarser_step(low, high)
+    whole = not isinstance(low, Decimal) and by == int(by)
+    low, high = (low, high) if whole else (Decimal(low), Decimal(high))
+    grain: Any = 1 if whole else Decimal(1).scaleb(-max(0, -int(by.normalize().as_tuple().exponent)))
+    amount: Any = int(by) if whole else by
+    found: list[Interval] = []
+    if not whole:
+        low, high = _floored(low, grain), _floored(high, grain)
+    while low + amount - grain <= high and len(found) < _PIECES:
+        last = low + amount - grain
+        found.append(Interval(_with_unit(low, unit), _with_unit(last, unit)))
+        low += amount
+    return found
+
+
+def _coarser_step(low: Value, high: Value) -> Decimal:
+    places = min(max(0, -int(Decimal(value).as_tuple().exponent)) for value in (low, high))
+    return Decimal(1).scaleb(-places)
+
+
+def _floored(value: Decimal, grain: Decimal) -> Decimal:
+    return (value // grain) * grain
+
+
+def _with_unit(value: Value, unit: str | None) -> Value:
+    return value if unit is None else Quantity(Decimal(value), unit)

@@ -1,0 +1,224 @@
+"""List operators (CQL 1.5, appendix B.8; ELM, chapter 20), and those that lists share with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cds.elm.operators import interval as intervals
+from cds.elm.operators import operator
+from cds.elm.operators.comparison import Truth, equal, every
+from cds.elm.ports import Value
+from cds.elm.values import Interval
+from cds.errors import EvaluationError
+
+
+def same(first: Value, second: Value) -> bool:
+    """Whether two elements count as one: equal, or both null (section 2.3 of the author's guide)."""
+    return (first is None and second is None) or equal(first, second) is True
+
+
+def _among(items: Sequence[Value], element: Value) -> bool:
+    return any(same(item, element) for item in items)
+
+
+@operator("Exists")
+def exists(items: Value) -> bool:
+    """B.8.8 Exists: whether there is an element that is not null; never null."""
+    return items is not None and any(item is not None for item in items)
+
+
+@operator("Distinct")
+def distinct(items: Value) -> Value:
+    """B.8.5 Distinct: the first of each; nulls are one."""
+    if items is None:
+        return None
+    try:
+        # Text and codes, by far the commonest, are told apart by hash; what has no exact hash goes the long way.
+        if all(isinstance(item, str) for item in items):
+            return list(dict.fromkeys(items))
+    except TypeError:
+        pass
+    found: list[Value] = []
+    for item in items:
+        if not _among(found, item):
+            found.append(item)
+    return found
+
+
+@operator("First", fields=("source",))
+def first(items: Value) -> Value:
+    """B.8.10 First."""
+    return items[0] if items else None
+
+
+@operator("Last", fields=("source",))
+def last(items: Value) -> Value:
+    """B.8.15 Last."""
+    return items[-1] if items else None
+
+
+@operator("Slice", fields=("source", "startIndex", "endIndex"))
+def slice_(items: Value, start: Value, end: Value) -> Value:
+    """B.8.24 Slice (Skip, Take, Tail)."""
+    if items is None:
+        return None
+    begin = max(start or 0, 0)
+    if end is not None and end <= 0:
+        return []
+    return list(items[begin:end])
+
+
+@operator("IndexOf", fields=("source", "element"))
+def index_of(items: Value, element: Value) -> Value:
+    """B.8.12 IndexOf: -1 where it is not found."""
+    if items is None or element is None:
+        return None
+    return next((place for place, item in enumerate(items) if equal(item, element) is True), -1)
+
+
+@operator("SingletonFrom")
+def singleton_from(items: Value) -> Value:
+    """B.8.23 Singleton From. Raises EvaluationError for more than one element."""
+    if not items:
+        return None
+    if len(items) > 1:
+        raise EvaluationError("singleton from a list of more than one element")
+    return items[0]
+
+
+@operator("Flatten")
+def flatten(items: Value) -> Value:
+    """B.8.11 Flatten: one level; an element that is null holds nothing."""
+    if items is None:
+        return None
+    return [member for item in items if item is not None for member in (item if isinstance(item, list) else (item,))]
+
+
+@operator("ToList")
+def to_list(value: Value) -> Value:
+    """ELM ToList: the value alone in a list; of null, an empty one."""
+    return [] if value is None else [value]
+
+
+@operator("Times")
+def times(left: Value, right: Value) -> Value:
+    """ELM Times: the Cartesian product of two lists of tuples."""
+    from cds.elm.values import Tuple
+
+    if left is None or right is None:
+        return None
+    return [Tuple({**one, **other}) for one in left for other in right]
+
+
+def _precision(name: str | None) -> Any:
+    return None if name is None else name.lower()
+
+
+@operator("In", settings=("precision",))
+def in_(element: Value, items: Value, *, precision: str | None = None) -> Truth:
+    """B.8.13 and B.7.9 In: of a null list or interval, false; an open null bound leaves it open."""
+    if items is None:
+        return False
+    if isinstance(items, Interval):
+        return intervals.holds(items, element, _precision(precision))
+    if element is None:
+        return any(item is None for item in items)
+    return any(equal(item, element) is True for item in items)
+
+
+@operator("Contains", settings=("precision",))
+def contains(items: Value, element: Value, *, precision: str | None = None) -> Truth:
+    """B.8.3 and B.7.4 Contains."""
+    return in_(element, items, precision=precision)
+
+
+@operator("ProperContains", settings=("precision",))
+def proper_contains(items: Value, element: Value, *, precision: str | None = None) -> Truth:
+    """B.8.19 and B.7.21 Proper Contains."""
+    if items is None:
+        return False
+    if isinstance(items, Interval):
+        return intervals.properly_holds(items, element, _precision(precision))
+    if element is None:
+        return any(item is None for item in items) and len(distinct(items)) > 1
+    return every((in_(element, items), len(distinct(items)) > 1))
+
+
+@operator("ProperIn", settings=("precision",))
+def proper_in(element: Value, items: Value, *, precision: str | None = None) -> Truth:
+    """B.8.20 and B.7.22 Proper In."""
+    return proper_contains(items, element, precision=precision)
+
+
+@operator("Includes", settings=("precision",))
+def includes(outer: Value, inner: Value, *, precision: str | None = None) -> Truth:
+    """B.8.14 and B.7.10 Includes (ELM uses it for a point, too)."""
+    if isinstance(outer, Interval) and isinstance(inner, Interval):
+        return intervals.includes(outer, inner, _precision(precision))
+    if isinstance(inner, list):
+        if outer is None:
+            return None
+        return all(_among(outer, item) for item in inner)
+    if outer is None or inner is None:
+        return None
+    return in_(inner, outer, precision=precision)
+
+
+@operator("IncludedIn", settings=("precision",))
+def included_in(inner: Value, outer: Value, *, precision: str | None = None) -> Truth:
+    """B.8.15 and B.7.11 Included In."""
+    return includes(outer, inner, precision=precision)
+
+
+@operator("ProperIncludes", settings=("precision",))
+def proper_includes(outer: Value, inner: Value, *, precision: str | None = None) -> Truth:
+    """B.8.21 and B.7.23 Proper Includes."""
+    if isinstance(outer, Interval) and isinstance(inner, Interval):
+        return intervals.properly_includes(outer, inner, _precision(precision))
+    if outer is None or inner is None:
+        return None
+    if not isinstance(inner, list):
+        return proper_contains(outer, inner, precision=precision)
+    return includes(outer, inner) is True and len(distinct(outer)) > len(distinct(inner))
+
+
+@operator("ProperIncludedIn", settings=("precision",))
+def proper_included_in(inner: Value, outer: Value, *, precision: str | None = None) -> Truth:
+    """B.8.22 and B.7.24 Proper Included In."""
+    return proper_includes(outer, inner, precision=precision)
+
+
+@operator("Union")
+def union(*operands: Value) -> Value:
+    """B.8.28 and B.7.29 Union: of lists each element once; a null list holds nothing."""
+    if any(isinstance(operand, Interval) for operand in operands):
+        first_, second = operands
+        return None if None in operands else intervals.union(first_, second)
+    if all(operand is None for operand in operands):
+        return None
+    return distinct([item for operand in operands if operand is not None for item in operand])
+
+
+@operator("Intersect")
+def intersect(*operands: Value) -> Value:
+    """B.8.17 and B.7.12 Intersect."""
+    if None in operands:
+        return None
+    found = operands[0]
+    for other in operands[1:]:
+        if isinstance(found, Interval):
+            found = intervals.intersect(found, other)
+        else:
+            found = distinct([item for item in found if _among(other, item)])
+    return found
+
+
+@operator("Except")
+def except_(first_: Value, second: Value) -> Value:
+    """B.8.9 and B.7.7 Except."""
+    if isinstance(first_, Interval):
+        return None if second is None else intervals.except_(first_, second)
+    if first_ is None:
+        return None
+    return distinct([item for item in first_ if second is None or not _among(second, item)])

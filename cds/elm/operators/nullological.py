@@ -1,0 +1,24 @@
+"""Nullological operators (CQL 1.5, appendix B.3; ELM, chapter 14). And, Or, Not and their like are lazy: the compiler's."""
+
+from __future__ import annotations
+
+from cds.elm.operators import operator
+from cds.elm.ports import Value
+
+
+@operator("IsNull")
+def is_null(value: Value) -> bool:
+    """B.3.4 Is Null."""
+    return value is None
+
+
+@operator("IsTrue")
+def is_true(value: Value) -> bool:
+    """B.3.3 Is True."""
+    return value is True
+
+
+@operator("IsFalse")
+def is_false(value: Value) -> bool:
+    """B.3.2 Is False."""
+    return value is False

@@ -1,0 +1,128 @@
+"""String operators (CQL 1.5, appendix B.5; ELM, chapter 17)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from cds.elm.operators import operator
+from cds.elm.ports import Value
+from cds.errors import EvaluationError
+
+
+@operator("Combine", fields=("source", "separator"))
+def combine(source: Sequence[Value] | None, separator: Value) -> Value:
+    """B.5.1 Combine: nulls are left out; null where nothing is left."""
+    if source is None:
+        return None
+    texts = [text for text in source if text is not None]
+    return (separator or "").join(texts) if texts else None
+
+
+@operator("Concatenate")
+def concatenate(*texts: Value) -> Value:
+    """B.5.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
+    return None if None in texts else "".join(texts)
+
+
+@operator("EndsWith")
+def ends_with(text: Value, suffix: Value) -> Value:
+    """B.5.3 Ends With."""
+    return None if text is None or suffix is None else text.endswith(suffix)
+
+
+@operator("Indexer")
+def indexer(source: Value, index: Value) -> Value:
+    """B.5.4 Indexer, of text and of lists (B.8.6): null outside."""
+    if source is None or index is None:
+        return None
+    return source[index] if 0 <= index < len(source) else None
+
+
+@operator("LastPositionOf", fields=("pattern", "string"))
+def last_position_of(pattern: Value, string: Value) -> Value:
+    """B.5.5 LastPositionOf: -1 where it is not found."""
+    return None if pattern is None or string is None else string.rfind(pattern)
+
+
+@operator("Length")
+def length(value: Value) -> Value:
+    """B.5.6 Length, of text and of lists (B.8.16): a null list has none, a null text an unknown one."""
+    return None if value is None else len(value)
+
+
+@operator("Lower")
+def lower(text: Value) -> Value:
+    """B.5.7 Lower."""
+    return None if text is None else text.lower()
+
+
+@operator("Upper")
+def upper(text: Value) -> Value:
+    """B.5.18 Upper."""
+    return None if text is None else text.upper()
+
+
+@lru_cache(maxsize=1024)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.DOTALL)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise EvaluationError("a regular expression cannot be read") from error
+
+
+@operator("Matches")
+def matches(text: Value, pattern: Value) -> Value:
+    """B.5.8 Matches: the whole text."""
+    return None if text is None or pattern is None else _pattern(pattern).fullmatch(text) is not None
+
+
+@operator("ReplaceMatches")
+def replace_matches(text: Value, pattern: Value, substitution: Value) -> Value:
+    """B.5.11 ReplaceMatches: ``$1`` stands for a group, ``\\$`` for a dollar sign."""
+    if text is None or pattern is None or substitution is None:
+        return None
+    return _pattern(pattern).sub(_template(substitution), text)
+
+
+@lru_cache(maxsize=1024)
+def _template(substitution: str) -> str:
+    escaped = substitution.replace("\\$", "\0").replace("\\", "\\\\")
+    return re.sub(r"\$(\d+)", r"\\g<\1>", escaped).replace("\0", "$")
+
+
+@operator("PositionOf", fields=("pattern", "string"))
+def position_of(pattern: Value, string: Value) -> Value:
+    """B.5.9 PositionOf: -1 where it is not found."""
+    return None if pattern is None or string is None else string.find(pattern)
+
+
+@operator("Split", fields=("stringToSplit", "separator"))
+def split(text: Value, separator: Value) -> Value:
+    """B.5.12 Split: the whole text in a list where there is no separator."""
+    if text is None:
+        return None
+    return text.split(separator) if separator else [text]
+
+
+@operator("SplitOnMatches", fields=("stringToSplit", "separatorPattern"))
+def split_on_matches(text: Value, pattern: Value) -> Value:
+    """B.5.13 SplitOnMatches."""
+    if text is None:
+        return None
+    return _pattern(pattern).split(text) if pattern else [text]
+
+
+@operator("StartsWith")
+def starts_with(text: Value, prefix: Value) -> Value:
+    """B.5.14 StartsWith."""
+    return None if text is None or prefix is None else text.startswith(prefix)
+
+
+@operator("Substring", fields=("stringToSub", "startIndex", "length"))
+def substring(text: Value, start: Value, number: Value) -> Value:
+    """B.5.15 Substring: null where it would begin outside."""
+    if text is None or start is None or not 0 <= start < len(text):
+        return None
+    return text[start:] if number is None else text[start : start + max(number, 0)]

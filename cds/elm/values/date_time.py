@@ -1,0 +1,357 @@
+"""Date, DateTime and Time, each known to some precision (CQL 1.5, sections B.1.2, B.1.3, B.1.10 and 5).
+
+A value keeps its components as they were written; the last ones may be absent. A DateTime keeps its offset and is
+compared in one time zone only where hours or finer are asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from functools import lru_cache
+from typing import Any, Final
+
+#: The precisions of a DateTime, coarsest first; a Date has the first three, a Time the last four.
+PRECISIONS: Final = ("year", "month", "day", "hour", "minute", "second", "millisecond")
+PLACE: Final = {name: place for place, name in enumerate(PRECISIONS)}
+_DATE_LOW, _DATE_HIGH = (1, 1, 1), (9999, 12, 31)
+_TIME_LOW, _TIME_HIGH = (0, 0, 0, 0), (23, 59, 59, 999)
+_DIGITS: Final = (4, 2, 2, 2, 2, 2, 3)
+
+Components = tuple[int | None, ...]
+
+
+def days_in_month(year: int, month: int) -> int:
+    """The number of days of a month."""
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 30 if month in (4, 6, 9, 11) else 31
+
+
+class _Temporal:
+    """What the three share: components, coarsest first, of which the last may be None."""
+
+    __slots__ = ("_hash", "parts")
+
+    #: The place of the first component in PRECISIONS.
+    first: int = 0
+    parts: Components
+
+    def _set(self, parts: Components) -> None:
+        object.__setattr__(self, "parts", parts)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    @property
+    def known(self) -> int:
+        """How many components are known."""
+        parts = self.parts
+        return parts.index(None) if None in parts else len(parts)
+
+    @property
+    def precision(self) -> str:
+        """The name of the finest component that is known."""
+        return PRECISIONS[self.first + self.known - 1]
+
+    def component(self, precision: str) -> int | None:
+        """The component of that name; None where it is not known, or the type has none."""
+        place = PLACE[precision] - self.first
+        return self.parts[place] if 0 <= place < len(self.parts) else None
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.parts == other.parts  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
+
+def _checked(parts: Components, low: tuple[int, ...], high: tuple[int, ...]) -> Components:
+    absent = False
+    for part, least, most in zip(parts, low, high, strict=True):
+        if part is None:
+            absent = True
+        elif absent or not least <= part <= most:
+            raise ValueError("a component is out of its range, or stands behind one that is absent")
+    return parts
+
+
+class Date(_Temporal):
+    """A calendar date, to the year, the month or the day."""
+
+    __slots__ = ()
+
+    def __init__(self, year: int, month: int | None = None, day: int | None = None) -> None:
+        parts = _checked((year, month, day), _DATE_LOW, _DATE_HIGH)
+        if day is not None and month is not None and day > days_in_month(year, month):
+            raise ValueError("the month has no such day")
+        self._set(parts)
+
+    @classmethod
+    @lru_cache(maxsize=16384)
+    def parse(cls, text: str) -> Date | None:
+        """The date in ISO 8601 text (``2026``, ``2026-11``, ``2026-11-20``); None where it is none."""
+        found = _DATE.fullmatch(text)
+        try:
+            return cls(*(int(part) for part in found.groups() if part)) if found else None
+        except ValueError:
+            return None
+
+    @property
+    def year(self) -> int:
+        return self.parts[0]  # type: ignore[return-value]
+
+    @property
+    def month(self) -> int | None:
+        return self.parts[1]
+
+    @property
+    def day(self) -> int | None:
+        return self.parts[2]
+
+    def __str__(self) -> str:
+        return "-".join(_digits(self.parts, 0))
+
+
+class DateTime(_Temporal):
+    """A moment, to some precision; `offset` is that of its time zone in minutes (None: unknown)."""
+
+    __slots__ = ("offset",)
+
+    offset: int | None
+
+    def __init__(
+        self,
+        year: int,
+        month: int | None = None,
+        day: int | None = None,
+        hour: int | None = None,
+        minute: int | None = None,
+        second: int | None = None,
+        millisecond: int | None = None,
+        offset: int | None = None,
+    ) -> None:
+        parts = (year, month, day, hour, minute, second, millisecond)
+        _checked(parts, _DATE_LOW + _TIME_LOW, _DATE_HIGH + _TIME_HIGH)
+        if day is not None and month is not None and day > days_in_month(year, month):
+            raise ValueError("the month has no such day")
+        self._set(parts)
+        object.__setattr__(self, "offset", offset)
+
+    @classmethod
+    @lru_cache(maxsize=65536)
+    def parse(cls, text: str) -> DateTime | None:
+        """The moment in ISO 8601 text, to the precision written; None where it is none.
+
+        Seconds beyond the millisecond are cut; a leap second and 24:00 are none.
+        """
+        found = _DATE_TIME.fullmatch(text)
+        if not found:
+            return None
+        *whole, fraction, zone = found.groups()
+        parts = [int(part) for part in whole if part]
+        if fraction:
+            parts.append(int((fraction + "00")[:3]))
+        try:
+            return cls(*parts, *([None] * (7 - len(parts))), offset=_offset(zone))
+        except ValueError:
+            return None
+
+    @property
+    def year(self) -> int:
+        return self.parts[0]  # type: ignore[return-value]
+
+    @property
+    def month(self) -> int | None:
+        return self.parts[1]
+
+    @property
+    def day(self) -> int | None:
+        return self.parts[2]
+
+    @property
+    def hour(self) -> int | None:
+        return self.parts[3]
+
+    @property
+    def minute(self) -> int | None:
+        return self.parts[4]
+
+    @property
+    def second(self) -> int | None:
+        return self.parts[5]
+
+    @property
+    def millisecond(self) -> int | None:
+        return self.parts[6]
+
+    @property
+    def date(self) -> Date:
+        """The calendar date as written."""
+        return Date(*self.parts[:3])  # type: ignore[arg-type]
+
+    def at_offset(self, offset: int) -> DateTime:
+        """The same moment in another time zone; unchanged where no hour, or no offset, is known."""
+        if self.offset is None or self.offset == offset or self.parts[3] is None:
+            return self
+        year, month, day, hour, minute = (part or 0 for part in self.parts[:5])
+        shifted = date(year, month, day).toordinal() * 1440 + hour * 60 + minute + offset - self.offset
+        ordinal, rest = divmod(shifted, 1440)
+        if not 1 <= ordinal <= _MAX_ORDINAL:
+            return self
+        moved = date.fromordinal(ordinal)
+        minutes = rest % 60 if self.parts[4] is not None else None
+        return DateTime(moved.year, moved.month, moved.day, rest // 60, minutes, *self.parts[5:], offset=offset)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DateTime) and self.parts == other.parts and self.offset == other.offset
+
+    def __hash__(self) -> int:
+        return hash((self.parts, self.offset))
+
+    def __str__(self) -> str:
+        digits = list(_digits(self.parts, 0))
+        text = "-".join(digits[:3])
+        if len(digits) > 3:
+            text += "T" + ":".join(digits[3:6]) + ("." + digits[6] if len(digits) > 6 else "")
+            if self.offset is not None:
+                text += _zone(self.offset)
+        return text
+
+
+class Time(_Temporal):
+    """A time of day."""
+
+    __slots__ = ()
+    first = 3
+
+    def __init__(
+        self, hour: int, minute: int | None = None, second: int | None = None, millisecond: int | None = None
+    ) -> None:
+        self._set(_checked((hour, minute, second, millisecond), _TIME_LOW, _TIME_HIGH))
+
+    @classmethod
+    @lru_cache(maxsize=4096)
+    def parse(cls, text: str) -> Time | None:
+        """The time in ISO 8601 text (``T`` before it is allowed); None where it is none."""
+        found = _TIME.fullmatch(text)
+        if not found:
+            return None
+        *whole, fraction = found.groups()
+        parts = [int(part) for part in whole if part]
+        if fraction:
+            parts.append(int((fraction + "00")[:3]))
+        try:
+            return cls(*parts)
+        except ValueError:
+            return None
+
+    @property
+    def hour(self) -> int:
+        return self.parts[0]  # type: ignore[return-value]
+
+    @property
+    def minute(self) -> int | None:
+        return self.parts[1]
+
+    @property
+    def second(self) -> int | None:
+        return self.parts[2]
+
+    @property
+    def millisecond(self) -> int | None:
+        return self.parts[3]
+
+    def __str__(self) -> str:
+        digits = list(_digits(self.parts, 3))
+        return ":".join(digits[:3]) + ("." + digits[3] if len(digits) > 3 else "")
+
+
+Temporal = Date | DateTime | Time
+
+_MAX_ORDINAL: Final = date.max.toordinal()
+_YMD = r"(\d{4})(?:-(\d\d)(?:-(\d\d)"
+_DATE = re.compile(_YMD + r")?)?", re.ASCII)
+_DATE_TIME = re.compile(_YMD + r"(?:T(?:(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?(Z|[+-]\d\d:\d\d)?)?)?)?)?", re.ASCII)
+_TIME = re.compile(r"T?(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?", re.ASCII)
+
+
+def _digits(parts: Components, first: int) -> Iterator[str]:
+    for place, part in enumerate(parts, first):
+        if part is not None:
+            yield f"{part:0{_DIGITS[place]}d}"
+
+
+def _offset(zone: str | None) -> int | None:
+    if zone is None:
+        return None
+    if zone == "Z":
+        return 0
+    minutes = int(zone[1:3]) * 60 + int(zone[4:])
+    if minutes > 14 * 60:
+        raise ValueError("no time zone is that far from UTC")
+    return -minutes if zone[0] == "-" else minutes
+
+
+def _zone(offset: int) -> str:
+    if offset == 0:
+        return "Z"
+    hours, minutes = divmod(abs(offset), 60)
+    return f"{'-' if offset < 0 else '+'}{hours:02d}:{minutes:02d}"
+
+
+def rebuilt(like: Temporal, parts: Components) -> Any:
+    """A value of the type (and offset) of `like` with other components."""
+    if isinstance(like, DateTime):
+        return DateTime(*parts, offset=like.offset)  # type: ignore[arg-type]
+    return type(like)(*parts)  # type: ignore[arg-type]
+
+
+def lowest(value: Temporal) -> Any:
+    """The earliest that a value of limited precision may mean, to full precision."""
+    lows = (_DATE_LOW + _TIME_LOW)[value.first : value.first + len(value.parts)]
+    return rebuilt(value, tuple(low if part is None else part for part, low in zip(value.parts, lows, strict=True)))
+
+
+def highest(value: Temporal) -> Any:
+    """The latest that a value of limited precision may mean, to full precision."""
+    highs = (_DATE_HIGH + _TIME_HIGH)[value.first : value.first + len(value.parts)]
+    parts = [high if part is None else part for part, high in zip(value.parts, highs, strict=True)]
+    if value.first == 0 and value.parts[2] is None:
+        parts[2] = days_in_month(parts[0], parts[1])
+    return rebuilt(value, tuple(parts))
+
+
+def compare(first: Temporal, second: Temporal, precision: str | None = None) -> int | None:
+    """-1, 0 or 1 as `first` lies before, at or after `second`, down to `precision`; None where that is uncertain.
+
+    Without a precision, values known to the same, limited precision and equal in it are equal. Seconds and
+    milliseconds count as one decimal (section 5.4): an absent millisecond is 0. DateTimes of different time zones
+    are compared in one where hours or finer are asked for.
+    """
+    if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset != second.offset:
+        if (precision is None or PLACE[precision] > 2) and first.offset is not None:
+            second = second.at_offset(first.offset)
+    limit = None if precision is None else PLACE[precision] - first.first
+    left, right = first.parts, second.parts
+    if limit is None and left == right:
+        return 0
+    for place in range(max(len(left), len(right)) if limit is None else limit + 1):
+        one = left[place] if place < len(left) else None
+        other = right[place] if place < len(right) else None
+        if one is None or other is None:
+            if place + first.first == 6 and (limit is None or limit == place):
+                if (one is None and left[place - 1] is not None) or (other is None and right[place - 1] is not None):
+                    one, other = one or 0, other or 0
+                    return (one > other) - (one < other)
+            return 0 if one is other and limit is None else None
+        if one != other:
+            return -1 if one < other else 1
+    return 0

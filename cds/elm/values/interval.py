@@ -1,0 +1,16 @@
+"""Interval: two points, each in it or not, either of them unknown (CQL 1.5, section B.1.9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From `low` to `high`. A null that is closed is the type's limit, a null that is open is unknown."""
+
+    low: Any = None
+    high: Any = None
+    low_closed: bool = True
+    high_closed: bool = True

@@ -1,0 +1,196 @@
+"""The text of a card: a trial's answer in GitHub-flavoured Markdown, for a doctor with little time.
+
+Everything from charts and trial content is escaped: it shows as it is written, and is never markup, HTML or a link.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from cds.fhir.dates import in_words
+from cds.fhir.narrative import describe
+from cds.trials.catalog import Trial
+from cds.trials.eligibility import Assessment, Basis, CriterionResult, Eligibility, Evidence, Outcome, Status
+
+#: How much of each a card shows before it says "and 4 more".
+_MOST_EVIDENCE = 3
+_MOST_LINES = 12
+_MOST_ERRATA = 6
+_LONGEST_ERRATUM = 300
+
+_MARKS = re.compile(r"([\\`*_\[\]{}<>#|~&$])")
+_LEADS = re.compile(r"^(\d+(?=[.)])|[-+=])")
+#: What readers of GFM turn into links by themselves; escapes do not stop them all, a zero-width space does.
+_LINKS = re.compile(r"(://|www\.|@)", re.IGNORECASE)
+_REFERENCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
+
+
+def plain(text: str) -> str:
+    """Text in one line, without characters that do not show (controls, direction marks, lone surrogates)."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def escape(text: str) -> str:
+    r"""Text that Markdown shows as it is written.
+
+    >>> escape("tumour <5 cm [see](x)")
+    'tumour \\<5 cm \\[see\\](x)'
+    """
+    escaped = _MARKS.sub(r"\\\1", plain(text))
+    escaped = _LINKS.sub(lambda hit: hit[0][0] + "\u200b" + hit[0][1:] if hit[0] != "@" else "@\u200b", escaped)
+    return _LEADS.sub(lambda hit: hit[0] + "\\" if hit[0].isdigit() else "\\" + hit[0], escaped)
+
+
+def cut(text: str, length: int) -> str:
+    """Text of at most `length` characters, as browsers count them (UTF-16), shortened between words."""
+    if _width(text) <= length:
+        return text
+    while _width(text) > length - 1:
+        text = text[:-1]
+    shorter, _, _ = text.rpartition(" ")
+    return (shorter if len(shorter) > len(text) // 2 else text).rstrip(" ,;:-–") + "…"
+
+
+def _width(text: str) -> int:
+    return len(text) + sum(ord(sign) > 0xFFFF for sign in text)
+
+
+def detail(answer: Eligibility, trial: Trial, first_dose: date) -> str:
+    """What one trial's answer says, in the order in which a doctor asks: how far, what is open, why, which trial."""
+    results = answer.criteria
+    not_met = [one for one in results if one.outcome is Outcome.NOT_MET]
+    unknown = [one for one in results if one.outcome is Outcome.UNKNOWN]
+    for_people = [one for one in unknown if one.criterion.assessment is Assessment.ATTESTATION]
+    for_data = [one for one in unknown if one.criterion.assessment is not Assessment.ATTESTATION]
+    met = [one for one in results if one.outcome is Outcome.MET]
+    presumed = [one for one in met if one.basis is Basis.PRESUMED]
+    verified = [one for one in met if one.basis is not Basis.PRESUMED]
+    parts = [
+        _status(answer, first_dose),
+        _section("Not met now", map(_not_met, not_met)),
+        _section("Open: data or a finding would settle it", map(_open, for_data)),
+        _section("Open: for a person to say", map(_open, for_people)),
+        _unread(answer),
+        _section("Presumed: no record found – presumed clear, please confirm", map(_presumed, presumed)),
+        _section("Met", map(_met, verified)),
+        _section("Does not apply", map(_met, (one for one in results if one.outcome is Outcome.NOT_APPLICABLE))),
+        _section("About the trial's record", _about(answer, trial, unknown + not_met), most=_MOST_ERRATA + 2),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _status(answer: Eligibility, first_dose: date) -> str:
+    counts = answer.counts
+    number = len(answer.criteria)
+    verified = counts.met - counts.presumed
+    told = [
+        f"{verified} met",
+        f"{counts.presumed} presumed" if counts.presumed else "",
+        f"{counts.unknown} open" if counts.unknown else "",
+        f"{counts.not_met} not met" if counts.not_met else "",
+        f"{counts.not_applicable} not applicable" if counts.not_applicable else "",
+    ]
+    if answer.status is Status.ELIGIBLE:
+        head = "All criteria are met"
+    elif answer.status is Status.INELIGIBLE and answer.eligible_from:
+        head = f"Possible from {in_words(answer.eligible_from.isoformat())}"
+    else:
+        head = "Possibly eligible"
+    known = "known criteria" if answer.record_incomplete else "criteria"
+    line = f"**{head}** · {number} {known}: {', '.join(part for part in told if part)}."
+    line += f" Judged for a first dose on {in_words(first_dose.isoformat())}."
+    if answer.record_incomplete:
+        line += "\n\nThe registry record came without its full eligibility list: **the full list is with the site.**"
+    return line
+
+
+def _section(title: str, lines: Iterable[str], most: int | None = None) -> str:
+    lines = list(lines)
+    if not lines:
+        return ""
+    if most is not None and len(lines) > most:
+        lines = [*lines[:most], f"and {len(lines) - most} more"]
+    return f"**{title}**\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _name(result: CriterionResult) -> str:
+    return f"**{escape(result.criterion.id)}** {escape(result.criterion.title)}"
+
+
+def _open(result: CriterionResult) -> str:
+    known = [*_told(result.evidence), *_missing(result)]
+    if result.reason:
+        known.append(escape(cut(plain(result.reason), _LONGEST_ERRATUM)))
+    line = _name(result) + (f": {'; '.join(known)}" if known else "")
+    question = result.criterion.question
+    return f"{line} → {escape(question)}" if question else line
+
+
+def _not_met(result: CriterionResult) -> str:
+    line = _name(result)
+    if told := _told(result.evidence):
+        line += f": {'; '.join(told)}"
+    if result.clears_on:
+        line += f" → clears on {in_words(result.clears_on.isoformat())}"
+    return line
+
+
+def _presumed(result: CriterionResult) -> str:
+    told = _told(result.evidence)
+    return _name(result) + (f": {'; '.join(told)}" if told else "")
+
+
+def _met(result: CriterionResult) -> str:
+    told = _told(result.evidence)
+    if result.reason:
+        told.append(escape(cut(plain(result.reason), _LONGEST_ERRATUM)))
+    return _name(result) + (f": {'; '.join(told)}" if told else "")
+
+
+def _told(evidence: Sequence[Evidence]) -> list[str]:
+    told = []
+    for item in evidence[:_MOST_EVIDENCE]:
+        words = escape(describe(item.resource))
+        cited = _REFERENCE.fullmatch(item.reference) is not None
+        told.append(f"{words} `{item.reference}`" if cited else words)
+    if len(evidence) > _MOST_EVIDENCE:
+        told.append(f"and {len(evidence) - _MOST_EVIDENCE} more")
+    return told
+
+
+def _missing(result: CriterionResult) -> list[str]:
+    titles = list(dict.fromkeys(item.title for item in result.missing))
+    shown = [escape(title) for title in titles[:_MOST_EVIDENCE]]
+    return shown if len(titles) <= _MOST_EVIDENCE else [*shown, f"and {len(titles) - _MOST_EVIDENCE} more"]
+
+
+def _unread(answer: Eligibility) -> str:
+    if not answer.unread:
+        return ""
+    kinds = ", ".join(escape(kind) for kind in answer.unread)
+    return f"**Could not be read:** {kinds}. The criteria that rest on them are open."
+
+
+def _about(answer: Eligibility, trial: Trial, undecided: Iterable[CriterionResult]) -> list[str]:
+    study = trial.research_study
+    unsaid = [
+        word
+        for word, known in (
+            ("whether it is recruiting", study.get("status") == "active" and bool(study.get("site"))),
+            ("where", bool(study.get("site"))),
+            ("whom to contact", bool(study.get("contact"))),
+        )
+        if not known
+    ]
+    lines = [f"The record does not say {_or(unsaid)}: ask the study team."] if unsaid else []
+    lines += [escape(cut(plain(erratum), _LONGEST_ERRATUM)) for erratum in trial.errata]
+    for result in undecided:
+        for erratum in result.criterion.errata:
+            lines.append(f"**{escape(result.criterion.id)}** {escape(cut(plain(erratum), _LONGEST_ERRATUM))}")
+    return lines
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]

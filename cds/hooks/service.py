@@ -1,0 +1,153 @@
+"""Service: hooks/<id>/service.json, and its answer to one request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cds.errors import ContentError, RequestError
+from cds.hooks.cards import EXTENSION, card, worth_showing
+from cds.hooks.prefetch import Gathered, NoSource, Source, gather, templates
+from cds.hooks.request import HookRequest
+from cds.trials.apply import match
+from cds.trials.catalog import Catalog
+from cds.trials.eligibility import Match
+
+_log = logging.getLogger("cds.hooks")
+
+Json = dict[str, Any]
+
+#: What a service.json may say (CDS Hooks 2.0.1, Discovery); `prefetch` is derived from the trials.
+_REQUIRED = ("hook", "description", "id")
+_OPTIONAL = ("title", "usageRequirements", "extension")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One CDS service: what discovery says of it, and its answers.
+
+    `definition` is its entry in discovery, with the prefetch templates that the catalog's trials need.
+    """
+
+    definition: Json
+    catalog: Catalog = field(repr=False)
+    override_reasons: tuple[Json, ...] = ()
+    source: Source = field(default_factory=NoSource, repr=False)
+
+    @classmethod
+    def load(cls, folder: Path, catalog: Catalog, *, source: Source | None = None) -> Service:
+        """The service in `folder` (``service.json``, and ``override-reasons.json`` where there is one).
+
+        Raises ContentError with the file for what cannot serve.
+        """
+        path = folder / "service.json"
+        content = _read_json(path)
+        for name in _REQUIRED:
+            if not isinstance(content.get(name), str) or not content[name]:
+                raise ContentError(f"has no {name}", where=str(path), remedy=f'add "{name}"')
+        unknown = sorted(content.keys() - {*_REQUIRED, *_OPTIONAL})
+        if unknown:
+            raise ContentError(
+                f"has {', '.join(unknown)}", where=str(path), remedy="prefetch is derived; what else there is goes out"
+            )
+        if content["id"] != folder.name:
+            raise ContentError("has another id than its folder's name", where=str(path))
+        definition = {**content, "prefetch": templates(catalog.required_types)}
+        reasons = _override_reasons(folder / "override-reasons.json")
+        return cls(definition, catalog, reasons, source or NoSource())
+
+    @property
+    def id(self) -> str:
+        """The last part of the service's address."""
+        return str(self.definition["id"])
+
+    def respond(self, body: Any, *, now: datetime) -> Json:
+        """The cards for one request, as of `now`, whose date is the planned first dose and whose time zone reads
+        the dates that name none.
+
+        Raises RequestError for a request that cannot be accepted, DataUnavailableError where the data does not
+        suffice.
+        """
+        request = HookRequest.parse(body, str(self.definition["hook"]))
+        try:
+            gathered = gather(
+                request,
+                types=self.catalog.required_types,
+                needed=self.catalog.disease_types,
+                source=self.source,
+                now=now,
+                timezone=now.tzinfo or UTC,
+            )
+            answer = match(self.catalog, gathered.record, now=now, first_dose=now.date())
+        except RecursionError:
+            raise RequestError("is nested too deeply", where="prefetch", remedy="send FHIR resources") from None
+        return self._response(request, gathered, answer, now)
+
+    def _response(self, request: HookRequest, gathered: Gathered, answer: Match, now: datetime) -> Json:
+        cards = []
+        failed = {trial.id for trial in self.catalog.active} - {one.trial for one in answer.trials}
+        for one in worth_showing(answer):
+            try:
+                cards.append(
+                    card(
+                        one,
+                        self.catalog.trials[one.trial],
+                        patient_id=request.patient_id,
+                        hook_instance=request.hook_instance,
+                        first_dose=now.date(),
+                        override_reasons=self.override_reasons,
+                    )
+                )
+            except Exception as error:  # a trial that fails never takes its neighbours' cards away
+                _log.error("the card of trial %s could not be made: %s", one.trial, type(error).__name__)
+                failed.add(one.trial)
+        response: Json = {"cards": cards}
+        notes: Json = {}
+        if failed:
+            notes["notEvaluated"] = sorted(failed)
+        if gathered.unread:
+            notes["unread"] = dict(gathered.unread)
+        if notes:
+            response["extension"] = {EXTENSION: notes}
+        return response
+
+
+def load_services(folder: Path, catalog: Catalog, *, source: Source | None = None) -> dict[str, Service]:
+    """The services under `folder`, one folder each, by id. ContentError where there is none."""
+    folders: Iterable[Path] = sorted(path.parent for path in folder.glob("*/service.json"))
+    services = {path.name: Service.load(path, catalog, source=source) for path in folders}
+    if not services:
+        raise ContentError("no */service.json in it", where=str(folder), remedy="point CDS_HOOKS at the services")
+    return services
+
+
+def _read_json(path: Path) -> Json:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ContentError(str(error), where=str(path), remedy="mend the JSON") from error
+    if not isinstance(content, dict):
+        raise ContentError("is not a JSON object", where=str(path))
+    return content
+
+
+def _override_reasons(path: Path) -> tuple[Json, ...]:
+    """The concepts of a CodeSystem as Codings: why a doctor may pass over a card (code, system and display)."""
+    if not path.is_file():
+        return ()
+    system = _read_json(path)
+    try:
+        return tuple(
+            {"code": concept["code"], "system": system["url"], "display": concept["display"]}
+            for concept in system["concept"]
+        )
+    except (KeyError, TypeError) as error:
+        raise ContentError(
+            f"is incomplete: {error!r}", where=str(path), remedy="a CodeSystem whose concepts have code and display"
+        ) from error

@@ -1,0 +1,50 @@
+"""The services of the repository, over its trials, at a fixed time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from cds.app import create_app
+from cds.settings import Settings
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-responses", action="store_true", help="Write hooks/*/responses from what the service answers now."
+    )
+
+
+@pytest.fixture(scope="session")
+def app() -> Flask:
+    """The service as it is deployed, with a clock that stands still."""
+    return create_app(Settings.from_environment({}), clock=lambda: NOW)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def empties() -> Callable[[Any], list[str]]:
+    """Says where an answer holds null, or an empty string, list or object (`cards` and `services` may be empty)."""
+    return _empties
+
+
+def _empties(value: Any, at: str = "$") -> list[str]:
+    if value is None or value in ("", [], {}):
+        return [] if value == [] and re.fullmatch(r"\$\.(cards|services)", at) else [at]
+    if isinstance(value, dict):
+        return [found for name, item in value.items() for found in _empties(item, f"{at}.{name}")]
+    if isinstance(value, list):
+        return [found for place, item in enumerate(value) for found in _empties(item, f"{at}[{place}]")]
+    return []

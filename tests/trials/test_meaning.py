@@ -1,0 +1,147 @@
+"""The table of meanings: what a value says under each missing-data policy, played through a trial made for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cds.fhir.record import PatientRecord
+from cds.trials.apply import match
+from cds.trials.catalog import Catalog
+from cds.trials.eligibility import Eligibility, as_json
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+DISEASE = {
+    "resourceType": "Condition",
+    "id": "disease",
+    "verificationStatus": {"coding": [{"code": "confirmed"}]},
+    "code": {"coding": [{"system": "https://trial-match.example/fhir/CodeSystem/demo", "code": "disease"}]},
+}
+ALLERGY = {"resourceType": "AllergyIntolerance", "id": "exempt"}
+
+
+def finding(value: bool | None) -> dict[str, Any]:
+    """An Observation that answers true or false, or without a value."""
+    observation = {"resourceType": "Observation", "id": "finding", "status": "final", "code": {"text": "Demo"}}
+    return observation if value is None else {**observation, "valueBoolean": value}
+
+
+@pytest.fixture(scope="module")
+def demo() -> Catalog:
+    return Catalog.load(Path(__file__).parent / "data" / "meaning")
+
+
+def answer(demo: Catalog, *resources: dict[str, Any], searched: set[str] | None = None, **patient: Any) -> Eligibility:
+    bundle = [{"resourceType": "Patient", "id": "p", **patient}, *resources]
+    record = PatientRecord.from_resources(bundle, now=NOW, searched=searched)
+    (eligibility,) = match(demo, record, now=NOW).trials
+    return eligibility
+
+
+# What each criterion says when its answer is true, false, null with a finding, null without one.
+TABLE = {
+    "D1": ("met verified", "met verified", "met verified", "met verified"),
+    "open": ("met verified", "not-met verified", "unknown none", "unknown none"),
+    "closed": ("met presumed", "not-met verified", "unknown none", "met presumed"),
+    "closed-verified": ("met presumed", "not-met verified", "unknown none", "met presumed"),
+    "mixed": ("unknown none", "not-met verified", "unknown none", "unknown none"),
+    "attested": ("unknown none", "not-met verified", "unknown none", "unknown none"),
+    "conditional": ("met verified", "not-applicable verified", "unknown none", "unknown none"),
+    "failing": ("unknown none",) * 4,
+    "not-open": ("not-met verified", "met verified", "unknown none", "unknown none"),
+    "not-closed": ("not-met verified", "met presumed", "unknown none", "met presumed"),
+    "not-mixed": ("not-met verified", "unknown none", "unknown none", "unknown none"),
+}
+CHARTS: tuple[tuple[dict[str, Any], ...], ...] = ((finding(True),), (finding(False),), (finding(None),), ())
+
+
+@pytest.mark.parametrize("column", range(4), ids=["true", "false", "null-with-evidence", "null"])
+def test_table(demo: Catalog, column: int) -> None:
+    eligibility = answer(demo, DISEASE, *CHARTS[column])
+    got = {result.criterion.id: f"{result.outcome} {result.basis}" for result in eligibility.criteria}
+    assert got == {criterion: row[column] for criterion, row in TABLE.items()}
+
+
+def result(eligibility: Eligibility, criterion: str) -> Any:
+    return next(result for result in eligibility.criteria if result.criterion.id == criterion)
+
+
+def test_an_exempting_fact_turns_presumed_into_verified(demo: Catalog) -> None:
+    verified = result(answer(demo, DISEASE, ALLERGY), "closed-verified")
+    assert (verified.outcome, verified.basis) == ("met", "verified")
+    assert [item.reference for item in verified.evidence] == ["AllergyIntolerance/exempt"]
+
+
+def test_evidence_is_what_the_nearest_facts_hold(demo: Catalog) -> None:
+    eligibility = answer(demo, DISEASE, finding(True))
+    assert [item.reference for item in result(eligibility, "open").evidence] == ["Observation/finding"]
+    assert [item.reference for item in result(eligibility, "D1").evidence] == ["Condition/disease"]
+
+
+def test_missing_is_what_an_open_answer_rests_on_and_the_record_does_not_hold(demo: Catalog) -> None:
+    (missing,) = result(answer(demo, DISEASE), "open").missing
+    assert (missing.type, missing.title) == ("Observation", "no demo finding on record")
+
+
+def test_a_definition_that_fails_is_unknown_with_its_reason_and_its_place(demo: Catalog) -> None:
+    assert "Demo.Fails" in result(answer(demo, DISEASE), "failing").reason
+
+
+def test_what_was_not_searched_is_unknown_and_named(demo: Catalog) -> None:
+    eligibility = answer(demo, DISEASE, finding(True), searched={"Condition"})
+    unread = result(eligibility, "closed")
+    assert (unread.outcome, unread.basis, unread.reason) == ("unknown", "none", "Observation could not be read")
+    assert "Observation" in eligibility.unread
+
+
+@pytest.mark.parametrize(
+    ("status", "resources", "patient"),
+    [
+        ("not-applicable", [], {}),
+        ("not-applicable", [{**DISEASE, "verificationStatus": {"coding": [{"code": "differential"}]}}], {}),
+        ("potentially-eligible", [{**DISEASE, "verificationStatus": {"coding": [{"code": "provisional"}]}}], {}),
+        ("potentially-eligible", [DISEASE], {}),
+        ("ineligible", [DISEASE, finding(True)], {}),
+        ("ineligible", [DISEASE], {"deceasedBoolean": True}),
+        ("not-applicable", [], {"deceasedBoolean": True}),
+    ],
+    ids=["no-disease", "another", "open", "open-criteria", "excluded", "dead", "dead-without-disease"],
+)
+def test_status(demo: Catalog, status: str, resources: list[dict[str, Any]], patient: dict[str, Any]) -> None:
+    assert answer(demo, *resources, **patient).status == status
+
+
+def test_a_disease_that_could_not_be_read_never_passes_a_trial_over(demo: Catalog) -> None:
+    assert answer(demo, searched={"Observation"}).status == "potentially-eligible"
+
+
+def test_json_of_a_match(demo: Catalog) -> None:
+    record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "p"}, DISEASE], now=NOW)
+    body = as_json(match(demo, record, now=NOW))
+    assert {key: body[key] for key in ("patient", "evaluatedAt", "firstDose")} == {
+        "patient": "Patient/p",
+        "evaluatedAt": "2026-11-20T12:00:00Z",
+        "firstDose": "2026-11-20",
+    }
+    (trial,) = body["trials"]
+    counts = trial["counts"]
+    assert counts["met"] + counts["notMet"] + counts["unknown"] + counts["notApplicable"] == len(trial["criteria"])
+    assert trial["eligibleFrom"] == "2026-11-20"
+    assert trial["criteria"][0] == {
+        "id": "D1",
+        "kind": "inclusion",
+        "number": "D1",
+        "title": "D1",
+        "text": "Text of D1",
+        "assessment": "computable",
+        "outcome": "met",
+        "basis": "verified",
+        "evidence": ["Condition/disease"],
+        "missing": [],
+        "clearsOn": None,
+        "reason": None,
+    }
