@@ -323,5 +323,31 @@ def _why(result: CriterionResult) -> str:
     return "; ".join(parts)
 
 
+# ---- fire -----------------------------------------------------------------------------------------------------
+
+
+@main.command("fire")
+@click.argument("requests", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", "address", metavar="URL", help="The running service (default: CDS_HOST and CDS_PORT).")
+@click.option(
+    "--service", metavar="ID", help="The service to call (default: the folder under hooks/ that holds REQUEST)."
+)
+def fire_command(requests: tuple[Path, ...], address: str | None, service: str | None) -> None:
+    """Send CDS Hooks REQUESTS (files, or folders of them) to a running service, and show the cards."""
+    from functools import partial
+
+    from rich.console import Console
+
+    from cds.hooks.fire import request_files, send, service_of, show
+
+    if address is None:
+        settings = _settings()
+        address = f"http://{settings.host}:{settings.port}"
+    console = Console(highlight=False)
+    for path in (file for given in requests for file in request_files(given)):
+        status, body = _loaded(partial(send, path, address, service or service_of(path)))
+        show(console, path.stem, status, body)
+
+
 if __name__ == "__main__":
     main()

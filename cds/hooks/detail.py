@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import Any
 
 from cds.fhir.dates import in_words
 from cds.fhir.narrative import describe
@@ -24,6 +25,8 @@ _MARKS = re.compile(r"([\\`*_\[\]{}<>#|~&$])")
 _LEADS = re.compile(r"^(\d+(?=[.)])|[-+=])")
 #: What readers of GFM turn into links by themselves; escapes do not stop them all, a zero-width space does.
 _LINKS = re.compile(r"(://|www\.|@)", re.IGNORECASE)
+_LAST_PARENTHESIS = re.compile(r" \([^()]*\)$")
+_NOT_ON_RECORD = re.compile(r"no .+ on record")
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 
 
@@ -120,7 +123,9 @@ def _name(result: CriterionResult) -> str:
 
 
 def _open(result: CriterionResult) -> str:
-    known = [*_told(result.evidence), *_missing(result)]
+    known = _told(result.evidence)
+    if missing := _missing(result):
+        known.append(missing)
     if result.reason:
         known.append(escape(cut(plain(result.reason), _LONGEST_ERRATUM)))
     line = _name(result) + (f": {'; '.join(known)}" if known else "")
@@ -150,20 +155,32 @@ def _met(result: CriterionResult) -> str:
 
 
 def _told(evidence: Sequence[Evidence]) -> list[str]:
+    """The evidence in words; what differs in its date alone (the doses of a course) is told once and counted."""
+    alike: dict[tuple[Any, str], list[tuple[str, str]]] = {}
+    for item in evidence:
+        words = describe(item.resource)
+        key = (item.resource.get("resourceType"), _LAST_PARENTHESIS.sub("", words))
+        alike.setdefault(key, []).append((words, item.reference))
     told = []
-    for item in evidence[:_MOST_EVIDENCE]:
-        words = escape(describe(item.resource))
-        cited = _REFERENCE.fullmatch(item.reference) is not None
-        told.append(f"{words} `{item.reference}`" if cited else words)
-    if len(evidence) > _MOST_EVIDENCE:
-        told.append(f"and {len(evidence) - _MOST_EVIDENCE} more")
+    for (words, reference), *others in list(alike.values())[:_MOST_EVIDENCE]:
+        cited = f" `{reference}`" if _REFERENCE.fullmatch(reference) else ""
+        told.append(escape(words) + cited + (f" and {len(others)} more like it" if others else ""))
+    if len(alike) > _MOST_EVIDENCE:
+        told.append(f"and {len(alike) - _MOST_EVIDENCE} other findings")
     return told
 
 
-def _missing(result: CriterionResult) -> list[str]:
-    titles = list(dict.fromkeys(item.title for item in result.missing))
-    shown = [escape(title) for title in titles[:_MOST_EVIDENCE]]
-    return shown if len(titles) <= _MOST_EVIDENCE else [*shown, f"and {len(titles) - _MOST_EVIDENCE} more"]
+def _missing(result: CriterionResult) -> str:
+    """What is not on record: "no stage or tumour size on record"."""
+    titles = list(dict.fromkeys(plain(item.title) for item in result.missing))
+    names = [title[len("no ") : -len(" on record")] for title in titles if _NOT_ON_RECORD.fullmatch(title)]
+    if not titles:
+        return ""
+    if len(names) < len(titles):
+        return escape("; ".join(titles[:_MOST_EVIDENCE]))
+    if len(names) > _MOST_EVIDENCE:
+        return escape(f"no {', '.join(names[:_MOST_EVIDENCE])} on record, nor {len(names) - _MOST_EVIDENCE} others")
+    return escape(f"no {_or(names)} on record")
 
 
 def _unread(answer: Eligibility) -> str:

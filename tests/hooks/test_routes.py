@@ -109,7 +109,7 @@ def test_preflight(client: FlaskClient, path: str) -> None:
 def test_addresses_that_are_not_there(client: FlaskClient) -> None:
     assert "trial-match" in assert_outcome(post(client, REQUEST, path="/cds-services/other"), 404)
     assert_outcome(client.get("/nowhere"), 404)
-    assert_outcome(client.get("//cds-services"), 404)
+    assert_outcome(client.post("/cds-services//trial-match"), 404)
 
 
 def test_methods(client: FlaskClient) -> None:
