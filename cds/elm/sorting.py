@@ -77,4 +77,7 @@ def _compare(first: Value, second: Value) -> int:
         return (first is not None) - (second is not None)
     if OPERATORS["Less"].function(first, second) is True:
         return -1
-    return 1 if OPERATORS["Greater"].function(first, second) is True else 0
+    if OPERATORS["Greater"].function(first, second) is True:
+        return 1
+    # Of two dates that differ in what one of them does not know, the coarser comes first.
+    return getattr(first, "known", 0) - getattr(second, "known", 0)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from cds.fhir.dates import in_words
-from cds.hooks.detail import cut, detail, plain
+from cds.hooks.detail import cut, detail, name_of, plain
 from cds.trials.catalog import Trial
 from cds.trials.eligibility import Eligibility, Match, Outcome, Status
 
@@ -51,7 +51,7 @@ def card(
     """The card of one trial for one patient. The same call gives the same UUIDs, so that a retry is recognised."""
     shown: Json = {
         "uuid": str(uuid5(hook_instance, trial.id)),
-        "summary": summary(answer),
+        "summary": summary(answer, name_of(trial)),
         "detail": detail(answer, trial, first_dose),
         "indicator": "info",
         "source": {"label": plain(str(trial.research_study.get("title") or trial.title))},
@@ -66,7 +66,7 @@ def card(
     return shown
 
 
-def summary(answer: Eligibility) -> str:
+def summary(answer: Eligibility, name: str) -> str:
     """The card's one line: which trial, and how far it is from being decided."""
     counts = answer.counts
     number = len(answer.criteria)
@@ -82,18 +82,17 @@ def summary(answer: Eligibility) -> str:
         tail = f" – {counts.unknown} of {number} {known} open"
     if answer.record_incomplete and not counts.unknown:
         tail = " – the full list of criteria is with the site"
-    return head + cut(plain(answer.title), SUMMARY - len(head) - len(tail)) + tail
+    return head + cut(plain(name), SUMMARY - len(head) - len(tail)) + tail
 
 
 def _referral(answer: Eligibility, trial: Trial, patient_id: str, hook_instance: UUID) -> Json:
-    name = plain(trial.title)
     return {
         "label": "Refer to the study team",
         "uuid": str(uuid5(hook_instance, f"{trial.id}/refer")),
         "actions": [
             {
                 "type": "create",
-                "description": f"Draft a referral to the study team of: {name}",
+                "description": f"Draft a referral to the study team of: {name_of(trial)}",
                 "resource": service_request(answer, trial, patient_id),
             }
         ],
@@ -106,7 +105,7 @@ def service_request(answer: Eligibility, trial: Trial, patient_id: str) -> Json:
         "resourceType": "ServiceRequest",
         "status": "draft",
         "intent": "proposal",
-        "code": {"text": f"Referral to the study team of: {plain(trial.title)}"},
+        "code": {"text": f"Referral to the study team of: {name_of(trial)}"},
         "subject": {"reference": f"Patient/{patient_id}"},
     }
     if trial.url:

@@ -6,18 +6,19 @@ Everything from charts and trial content is escaped: it shows as it is written, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from cds.fhir.dates import in_words
 from cds.fhir.narrative import describe
+from cds.trials.apply import REST_IS_FOR_A_PERSON
 from cds.trials.catalog import Trial
-from cds.trials.eligibility import Assessment, Basis, CriterionResult, Eligibility, Evidence, Outcome, Status
+from cds.trials.eligibility import Assessment, Basis, CriterionResult, Eligibility, Evidence, Kind, Outcome, Status
 
 #: How much of each a card shows before it says "and 4 more".
 _MOST_EVIDENCE = 3
-_MOST_LINES = 12
 _MOST_ERRATA = 6
 _LONGEST_ERRATUM = 300
 
@@ -60,28 +61,49 @@ def _width(text: str) -> int:
     return len(text) + sum(ord(sign) > 0xFFFF for sign in text)
 
 
+def name_of(trial: Trial) -> str:
+    """What doctors call the trial: its PlanDefinition's subtitle; the title of a registry may say nothing to them."""
+    return plain(str(trial.plan_definition.get("subtitle") or trial.title))
+
+
 def detail(answer: Eligibility, trial: Trial, first_dose: date) -> str:
     """What one trial's answer says, in the order in which a doctor asks: how far, what is open, why, which trial."""
-    results = answer.criteria
-    not_met = [one for one in results if one.outcome is Outcome.NOT_MET]
-    unknown = [one for one in results if one.outcome is Outcome.UNKNOWN]
-    for_people = [one for one in unknown if one.criterion.assessment is Assessment.ATTESTATION]
-    for_data = [one for one in unknown if one.criterion.assessment is not Assessment.ATTESTATION]
-    met = [one for one in results if one.outcome is Outcome.MET]
-    presumed = [one for one in met if one.basis is Basis.PRESUMED]
-    verified = [one for one in met if one.basis is not Basis.PRESUMED]
+    of = _by_meaning(answer.criteria)
     parts = [
         _status(answer, first_dose),
-        _section("Not met now", map(_not_met, not_met)),
-        _section("Open: data or a finding would settle it", map(_open, for_data)),
-        _section("Open: for a person to say", map(_open, for_people)),
+        _section("Not met now", map(_not_met, of["not met"])),
+        _section("Open: data or a finding would settle it", map(_open, of["open"])),
+        _section("Open: for you, the patient or the site to say", map(_open, of["for a person"])),
         _unread(answer),
-        _section("Presumed: no record found – presumed clear, please confirm", map(_presumed, presumed)),
-        _section("Met", map(_met, verified)),
-        _section("Does not apply", map(_met, (one for one in results if one.outcome is Outcome.NOT_APPLICABLE))),
-        _section("About the trial's record", _about(answer, trial, unknown + not_met), most=_MOST_ERRATA + 2),
+        _section("Met", map(_known, of["met"])),
+        _section("Exclusions ruled out", map(_known, of["ruled out"])),
+        _paragraph("Presumed met (nothing on record speaks against it), please confirm:", of["presumed met"]),
+        _paragraph("Exclusions presumed absent (no record found), please confirm:", of["presumed absent"]),
+        _section("Does not apply", map(_known, of["does not apply"])),
+        _section("About the trial's record", _about(trial, of), most=_MOST_ERRATA + 2),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _by_meaning(results: Iterable[CriterionResult]) -> dict[str, list[CriterionResult]]:
+    """The criteria by what their answers mean to a doctor. That an exclusion is "met" would be read the wrong way."""
+    groups: dict[str, list[CriterionResult]] = defaultdict(list)
+    for result in results:
+        groups[_meaning(result)].append(result)
+    return groups
+
+
+def _meaning(result: CriterionResult) -> str:
+    if result.outcome is Outcome.NOT_MET:
+        return "not met"
+    if result.outcome is Outcome.NOT_APPLICABLE:
+        return "does not apply"
+    if result.outcome is Outcome.UNKNOWN:
+        attested = result.criterion.assessment is Assessment.ATTESTATION
+        return "for a person" if attested or result.reason == REST_IS_FOR_A_PERSON else "open"
+    if result.criterion.kind is Kind.EXCLUSION:
+        return "presumed absent" if result.basis is Basis.PRESUMED else "ruled out"
+    return "presumed met" if result.basis is Basis.PRESUMED else "met"
 
 
 def _status(answer: Eligibility, first_dose: date) -> str:
@@ -118,40 +140,44 @@ def _section(title: str, lines: Iterable[str], most: int | None = None) -> str:
     return f"**{title}**\n" + "\n".join(f"- {line}" for line in lines)
 
 
+def _paragraph(title: str, results: Sequence[CriterionResult]) -> str:
+    """What needs no line of its own, one after the other; what has evidence (outside its window) follows in lines."""
+    if not results:
+        return ""
+    bare = [f"**{escape(one.criterion.id)}** {escape(one.criterion.title)}" for one in results if not one.evidence]
+    lines = [f"**{title}** {' · '.join(bare)}".rstrip()]
+    lines += [f"- {_known(one)}" for one in results if one.evidence]
+    return "\n".join(lines)
+
+
 def _name(result: CriterionResult) -> str:
-    return f"**{escape(result.criterion.id)}** {escape(result.criterion.title)}"
+    excluded = "excluded if: " if result.criterion.kind is Kind.EXCLUSION else ""
+    return f"**{escape(result.criterion.id)}** {excluded}{escape(result.criterion.title)}"
+
+
+def _line(result: CriterionResult, *known: str) -> str:
+    told = [*_told(result.evidence), *(part for part in known if part)]
+    return _name(result) + (f": {'; '.join(told)}" if told else "")
 
 
 def _open(result: CriterionResult) -> str:
-    known = _told(result.evidence)
-    if missing := _missing(result):
-        known.append(missing)
-    if result.reason:
-        known.append(escape(cut(plain(result.reason), _LONGEST_ERRATUM)))
-    line = _name(result) + (f": {'; '.join(known)}" if known else "")
+    reason = result.reason if result.reason != REST_IS_FOR_A_PERSON else None
+    line = _line(result, "" if result.evidence else _missing(result), _reason(reason))
     question = result.criterion.question
     return f"{line} → {escape(question)}" if question else line
 
 
 def _not_met(result: CriterionResult) -> str:
-    line = _name(result)
-    if told := _told(result.evidence):
-        line += f": {'; '.join(told)}"
-    if result.clears_on:
-        line += f" → clears on {in_words(result.clears_on.isoformat())}"
-    return line
+    line = _line(result)
+    return f"{line} → clears on {in_words(result.clears_on.isoformat())}" if result.clears_on else line
 
 
-def _presumed(result: CriterionResult) -> str:
-    told = _told(result.evidence)
-    return _name(result) + (f": {'; '.join(told)}" if told else "")
+def _known(result: CriterionResult) -> str:
+    return _line(result, _reason(result.reason))
 
 
-def _met(result: CriterionResult) -> str:
-    told = _told(result.evidence)
-    if result.reason:
-        told.append(escape(cut(plain(result.reason), _LONGEST_ERRATUM)))
-    return _name(result) + (f": {'; '.join(told)}" if told else "")
+def _reason(reason: str | None) -> str:
+    return escape(cut(plain(reason), _LONGEST_ERRATUM)) if reason else ""
 
 
 def _told(evidence: Sequence[Evidence]) -> list[str]:
@@ -166,7 +192,7 @@ def _told(evidence: Sequence[Evidence]) -> list[str]:
         cited = f" `{reference}`" if _REFERENCE.fullmatch(reference) else ""
         told.append(escape(words) + cited + (f" and {len(others)} more like it" if others else ""))
     if len(alike) > _MOST_EVIDENCE:
-        told.append(f"and {len(alike) - _MOST_EVIDENCE} other findings")
+        told.append(f"and {len(alike) - _MOST_EVIDENCE} more")
     return told
 
 
@@ -179,7 +205,7 @@ def _missing(result: CriterionResult) -> str:
     if len(names) < len(titles):
         return escape("; ".join(titles[:_MOST_EVIDENCE]))
     if len(names) > _MOST_EVIDENCE:
-        return escape(f"no {', '.join(names[:_MOST_EVIDENCE])} on record, nor {len(names) - _MOST_EVIDENCE} others")
+        return escape(f"no {', '.join(names[:_MOST_EVIDENCE])} … on record")
     return escape(f"no {_or(names)} on record")
 
 
@@ -190,22 +216,20 @@ def _unread(answer: Eligibility) -> str:
     return f"**Could not be read:** {kinds}. The criteria that rest on them are open."
 
 
-def _about(answer: Eligibility, trial: Trial, undecided: Iterable[CriterionResult]) -> list[str]:
+def _about(trial: Trial, of: Mapping[str, Sequence[CriterionResult]]) -> list[str]:
+    """What the trial's record leaves open: whom to ask and where, and its errata, also of the undecided criteria."""
     study = trial.research_study
-    unsaid = [
-        word
-        for word, known in (
-            ("whether it is recruiting", study.get("status") == "active" and bool(study.get("site"))),
-            ("where", bool(study.get("site"))),
-            ("whom to contact", bool(study.get("contact"))),
-        )
-        if not known
-    ]
-    lines = [f"The record does not say {_or(unsaid)}: ask the study team."] if unsaid else []
-    lines += [escape(cut(plain(erratum), _LONGEST_ERRATUM)) for erratum in trial.errata]
-    for result in undecided:
-        for erratum in result.criterion.errata:
-            lines.append(f"**{escape(result.criterion.id)}** {escape(cut(plain(erratum), _LONGEST_ERRATUM))}")
+    placed = bool(study.get("site"))
+    unsaid = {
+        "whether it is recruiting": not (placed and study.get("status") == "active"),
+        "where": not placed,
+        "whom to contact": not study.get("contact"),
+    }
+    missing = [word for word, is_missing in unsaid.items() if is_missing]
+    lines = [f"The record does not say {_or(missing)}: ask the study team."] if missing else []
+    lines += [_reason(erratum) for erratum in trial.errata]
+    for result in (*of["not met"], *of["open"], *of["for a person"]):
+        lines += [f"**{escape(result.criterion.id)}** {_reason(erratum)}" for erratum in result.criterion.errata]
     return lines
 
 

@@ -74,11 +74,13 @@ def answer_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         status = error.code or 500
+        told = error.description or error.name
         if isinstance(error, RequestEntityTooLarge):
             _drain()
+            told = f"the body is larger than the {request.max_content_length} bytes that are accepted"
         if error.response is not None or status < 400:
             return error.get_response(request.environ)  # type: ignore[return-value]
-        response = _outcome(status, _ISSUES.get(status, "processing"), error.description or error.name)
+        response = _outcome(status, _ISSUES.get(status, "processing"), told)
         if allowed := dict(error.get_headers(request.environ)).get("Allow"):
             response.headers["Allow"] = allowed
         return response

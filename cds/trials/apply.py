@@ -32,6 +32,9 @@ from cds.trials.eligibility import (
 
 _log = logging.getLogger("cds.trials")
 
+#: The reason of a criterion whose data is clear, and that a person has to attest in part.
+REST_IS_FOR_A_PERSON = "what data can decide is clear; the rest is for a person to say"
+
 
 def match(
     catalog: Catalog,
@@ -177,7 +180,7 @@ def _meaning(
     if answer is not (criterion.kind is Kind.INCLUSION):
         return Outcome.NOT_MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None
     if Policy.ATTEST in criterion.policies:
-        return Outcome.UNKNOWN, Basis.NONE, "what data can decide is clear; the rest is for a person to say"
+        return Outcome.UNKNOWN, Basis.NONE, REST_IS_FOR_A_PERSON
     if Policy.PRESUME_ABSENT in criterion.policies:
         return Outcome.MET, Basis.VERIFIED if verifying else Basis.PRESUMED, None
     return Outcome.MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 
 from cds.hooks.cards import EXTENSION, card, service_request, summary, worth_showing
 from cds.hooks.detail import cut, detail, escape
+from cds.trials.apply import REST_IS_FOR_A_PERSON
 from cds.trials.catalog import Trial
 from cds.trials.eligibility import (
     Assessment,
@@ -35,6 +36,7 @@ from cds.trials.eligibility import (
 
 INSTANCE = UUID("d1577c69-dfbe-44ad-ba6d-3e05e953b2ea")
 DAY = date(2026, 11, 20)
+NAME = "Cadonilimab for cervical cancer"
 ECOG = {
     "resourceType": "Observation",
     "id": "ecog-1",
@@ -43,20 +45,30 @@ ECOG = {
     "valueInteger": 1,
     "effectiveDateTime": "2026-11-02",
 }
+HIV = {
+    "resourceType": "Observation",
+    "id": "hiv-1",
+    "code": {"text": "HIV 1+2 antibody"},
+    "valueCodeableConcept": {"text": "Negative"},
+}
 CANCER = {"resourceType": "Condition", "id": "c1", "code": {"text": "Squamous cell carcinoma of cervix"}}
 
 
 def result(id_: str, outcome: Outcome, basis: Basis = Basis.NONE, **more: Any) -> CriterionResult:
     """A criterion's answer; `question`, `errata`, `title`, `disease`, `assessment` are the criterion's."""
-    own = {name: more.pop(name) for name in ("question", "errata", "title", "disease", "assessment") if name in more}
+    own = {
+        name: more.pop(name)
+        for name in ("question", "errata", "title", "disease", "assessment", "policies")
+        if name in more
+    }
     criterion = Criterion(
         id=id_,
-        kind=Kind.INCLUSION,
+        kind=Kind.EXCLUSION if id_.startswith("E") else Kind.INCLUSION,
         number=id_,
         title=own.pop("title", f"Title of {id_}"),
         text="",
         assessment=own.pop("assessment", Assessment.COMPUTABLE),
-        policies=(Policy.UNKNOWN,),
+        policies=own.pop("policies", (Policy.UNKNOWN,)),
         definition=id_,
         **own,
     )
@@ -70,7 +82,8 @@ def evidence(resource: dict[str, Any]) -> tuple[Evidence, ...]:
 CRITERIA = (
     result("C1", Outcome.MET, Basis.VERIFIED, evidence=evidence(CANCER), disease=True, title="Cervical cancer"),
     result("I13", Outcome.MET, Basis.VERIFIED, evidence=evidence(ECOG), title="ECOG 0 or 1"),
-    result("E11", Outcome.MET, Basis.PRESUMED, title="No transfusion"),
+    result("E11", Outcome.MET, Basis.PRESUMED, title="Transfusion within 4 weeks"),
+    result("E20", Outcome.MET, Basis.VERIFIED, evidence=evidence(HIV), title="HIV infection"),
     result("E3", Outcome.NOT_APPLICABLE, Basis.PRESUMED, title="Contraception"),
     result(
         "I6",
@@ -128,20 +141,71 @@ def match(*answers: Eligibility, deceased: bool = False) -> Match:
 
 def test_the_detail_says_what_is_open_first_and_what_it_rests_on() -> None:
     text = detail(answer(), trial(), DAY)
-    order = ("Possibly eligible", "Open: data", "Open: for a person", "Presumed", "**Met**", "Does not apply", "About")
+    order = (
+        "Possibly eligible",
+        "Open: data",
+        "Open: for you",
+        "**Met**",
+        "presumed absent",
+        "Does not apply",
+        "About",
+    )
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     assert "ECOG performance status: 1 (2 Nov 2026) `Observation/ecog-1`" in text
     assert "**I6** High risk: no tumour size on record → Ask the radiologist for the largest diameter." in text
-    assert "6 criteria: 2 met, 1 presumed, 2 open, 1 not applicable." in text
+    assert "7 criteria: 3 met, 1 presumed, 2 open, 1 not applicable." in text
     assert "does not say whether it is recruiting, where or whom to contact" in text
     assert '**I6** "including" may not be the whole list' in text
+
+
+def test_an_exclusion_is_never_said_to_be_met() -> None:
+    text = detail(answer(), trial(), DAY)
+    met = text[text.index("**Met**") : text.index("**Exclusions ruled out**")]
+    assert "I13" in met and "E20" not in met
+    assert "- **E20** excluded if: HIV infection: HIV 1+2 antibody: Negative `Observation/hiv-1`" in text
+    assert "(no record found), please confirm:** **E11** Transfusion within 4 weeks" in text
+
+
+def test_what_a_person_has_to_say_stands_apart() -> None:
+    attested = result(
+        "E12", Outcome.UNKNOWN, reason=REST_IS_FOR_A_PERSON, policies=(Policy.ATTEST,), question="Ask the surgeon."
+    )
+    text = detail(answer(criteria=(*CRITERIA, attested)), trial(), DAY)
+    people = text[text.index("Open: for you") :]
+    assert "- **E12** excluded if: Title of E12 → Ask the surgeon." in people
+
+
+def test_doses_of_a_course_are_told_once() -> None:
+    doses = tuple(
+        Evidence(
+            f"MedicationAdministration/{day}",
+            {
+                "resourceType": "MedicationAdministration",
+                "id": str(day),
+                "medicationCodeableConcept": {"text": "Carboplatin"},
+                "effectiveDateTime": f"2026-03-0{day}",
+            },
+        )
+        for day in range(1, 6)
+    )
+    shown = answer(criteria=(result("C2", Outcome.MET, Basis.VERIFIED, evidence=doses),))
+    assert "Carboplatin (administration, 1 Mar 2026) `MedicationAdministration/1` and 4 more like it" in detail(
+        shown, trial(), DAY
+    )
+
+
+def test_doctors_read_the_subtitle_where_there_is_one() -> None:
+    about = trial(plan_definition={"subtitle": "Cadonilimab in cervical cancer"}, title="CNCMT")
+    shown = make(answer(), about)
+    assert "Cadonilimab in cervical cancer" in shown["summary"]
+    assert shown["source"]["label"] == "CNCMT"
 
 
 def test_a_thin_record_says_that_the_list_is_with_the_site() -> None:
     shown = answer(record_incomplete=True)
     assert "the full list is with the site" in detail(shown, trial(), DAY)
-    assert summary(shown) == "Possible trial: Cadonilimab for cervical cancer – 2 of 6 known criteria open"
+    assert summary(shown, NAME) == "Possible trial: Cadonilimab for cervical cancer – 2 of 7 known criteria open"
 
 
 def test_unread_data_is_named() -> None:
@@ -151,16 +215,18 @@ def test_unread_data_is_named() -> None:
 
 
 def test_a_window_says_the_day() -> None:
-    closed = result("E11", Outcome.NOT_MET, Basis.VERIFIED, clears_on=date(2026, 12, 3), title="No transfusion")
+    closed = result(
+        "E11", Outcome.NOT_MET, Basis.VERIFIED, clears_on=date(2026, 12, 3), title="Transfusion within 4 weeks"
+    )
     shown = answer(Status.INELIGIBLE, criteria=(*CRITERIA, closed), eligible_from=date(2026, 12, 3))
-    assert summary(shown).startswith("Trial possible from 3 Dec 2026: Cadonilimab")
-    assert "**E11** No transfusion → clears on 3 Dec 2026" in detail(shown, trial(), DAY)
+    assert summary(shown, NAME).startswith("Trial possible from 3 Dec 2026: Cadonilimab")
+    assert "**E11** excluded if: Transfusion within 4 weeks → clears on 3 Dec 2026" in detail(shown, trial(), DAY)
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_summaries_are_short_enough_whatever_the_title(status: Status) -> None:
     for title in ("x" * 500, "word " * 100, "𝔘" * 200, "e\u202evil\n<b>"):
-        shown = summary(answer(status, title=title, eligible_from=DAY))
+        shown = summary(answer(status, eligible_from=DAY), title)
         assert 0 < len(shown.encode("utf-16-le")) // 2 <= 139
         assert shown.isprintable()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def damage(body: Any, at: tuple[Any, ...], how: str, value: Any) -> None:
+    value = deepcopy(value)  # hypothesis draws the same object again
     holder = body
     for step in at[:-1]:
         holder = holder[step]

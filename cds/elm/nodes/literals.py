@@ -9,6 +9,7 @@ from typing import Any
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame, located
 from cds.elm.library import Run
+from cds.elm.operators.interval import selected
 from cds.elm.ports import Structured, Value
 from cds.elm.types import SYSTEM, Json
 from cds.elm.values import (
@@ -25,6 +26,7 @@ from cds.elm.values import (
     Tuple,
     ValueSetRef,
 )
+from cds.elm.values.primitive import DECIMAL_BOUND, INTEGER_MIN, LONG_MIN
 from cds.errors import EvaluationError
 
 _PARSERS: dict[str, Callable[[str], Value]] = {
@@ -50,12 +52,30 @@ def _literal(compiler: Compiler, node: Json) -> Run:
     parse = _PARSERS.get(kind[len(SYSTEM) :]) if kind.startswith(SYSTEM) else None
     if parse is None:
         compiler.refuse(node, f"a literal of type {kind}")
-    return Constant(parse(str(node.get("value", ""))))
+    value = parse(str(node.get("value", "")))
+    if value is None or _beyond(value):
+        compiler.refuse(node, f"{node.get('value')} is no {kind.rpartition('}')[2]}", "write a value of the type")
+    return Constant(value)
+
+
+def _beyond(value: Any) -> bool:
+    """Whether a number lies outside its type. 2147483648 is let pass: it is how ELM writes the least Integer's digits."""
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        return value.copy_abs() >= DECIMAL_BOUND or (isinstance(exponent, int) and exponent < -8)
+    if isinstance(value, Long):
+        return value > -LONG_MIN
+    return isinstance(value, int) and value > -INTEGER_MIN
 
 
 def exact(number: Any) -> Decimal:
     """The decimal that a JSON number was written as (a float is read back by its shortest text)."""
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(str(number))
+
+
+def _codes(given: Any) -> tuple[Code, ...]:
+    """The codes of a Concept selector: a list of them, or one."""
+    return (given,) if isinstance(given, Code) else tuple(given or ())
 
 
 def _quantity_of(node: Json) -> Quantity:
@@ -89,7 +109,7 @@ def _interval(compiler: Compiler, node: Json) -> Run:
         _closed(compiler, node, "lowClosed"),
         _closed(compiler, node, "highClosed"),
     ]
-    return compiler.apply(node, Interval, operands)
+    return compiler.apply(node, selected, operands)
 
 
 def _closed(compiler: Compiler, node: Json, name: str) -> Run:
@@ -144,7 +164,7 @@ _SYSTEM_CLASSES: dict[str, Callable[[Mapping[str, Value]], Value]] = {
     "Code": lambda of: Code(
         code=of.get("code"), system=of.get("system"), version=of.get("version"), display=of.get("display")
     ),
-    "Concept": lambda of: Concept(codes=tuple(of.get("codes") or ()), display=of.get("display")),
+    "Concept": lambda of: Concept(codes=_codes(of.get("codes")), display=of.get("display")),
     "ValueSet": lambda of: ValueSetRef(id=of["id"], version=of.get("version"), name=of.get("name")),
     "CodeSystem": lambda of: CodeSystemRef(id=of["id"], version=of.get("version"), name=of.get("name")),
 }

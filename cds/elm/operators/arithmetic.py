@@ -48,6 +48,18 @@ def _both(first: Value, second: Value, compute: Callable[[Any, Any], Any]) -> Va
     return _number(compute(first, second), (first, second))
 
 
+def _plus(one: Any, other: Any) -> Any:
+    return CONTEXT.add(one, other) if isinstance(one, Decimal) else one + other
+
+
+def _minus(one: Any, other: Any) -> Any:
+    return CONTEXT.subtract(one, other) if isinstance(one, Decimal) else one - other
+
+
+def _times(one: Any, other: Any) -> Any:
+    return CONTEXT.multiply(one, other) if isinstance(one, Decimal) else one * other
+
+
 def _same_unit(first: Quantity, second: Quantity) -> Decimal:
     """The second quantity's value in the first one's unit. Raises UnitError where it has none."""
     by = convertible(second.unit, first.unit)
@@ -74,7 +86,7 @@ def add(first: Value, second: Value) -> Value:
         from cds.elm.operators.date_time import moved
 
         return moved(first, second, 1)
-    return _both(first, second, lambda one, other: one + other)
+    return _both(first, second, _plus)
 
 
 @operator("Subtract")
@@ -88,7 +100,7 @@ def subtract(first: Value, second: Value) -> Value:
         from cds.elm.operators.date_time import moved
 
         return moved(first, second, -1)
-    return _both(first, second, lambda one, other: one - other)
+    return _both(first, second, _minus)
 
 
 def _factored(unit: str) -> str:
@@ -105,7 +117,7 @@ def multiply(first: Value, second: Value) -> Value:
         units = [unit for unit in (_factored(one.unit), _factored(other.unit)) if unit != "1"]
         unit = _power_of_two(units) or ".".join(units) or "1"
         return _quantity(CONTEXT.multiply(one.value, other.value), unit)
-    return _both(first, second, lambda one, other: one * other)
+    return _both(first, second, _times)
 
 
 def _power_of_two(units: list[str]) -> str | None:
@@ -144,7 +156,9 @@ def truncated_divide(first: Value, second: Value) -> Value:
     """B.4.23 Truncated Divide: towards zero; null by zero."""
     if isinstance(first, Quantity) and isinstance(second, Quantity):
         quotient = _divided(first, second)
-        return None if quotient is None else _quantity(_whole(quotient.value), quotient.unit)
+        # Of like quantities the whole number of times keeps the dividend's unit, as the public suite has it.
+        unit = first.unit if quotient is not None and quotient.unit == "1" else ""
+        return None if quotient is None else _quantity(_whole(quotient.value), unit or quotient.unit)
     if first is None or second is None or second == 0:
         return None
     if isinstance(first, Decimal) or isinstance(second, Decimal):
@@ -179,7 +193,9 @@ def _remainder(first: int, second: int) -> int:
 def negate(value: Value) -> Value:
     """B.4.15 Negate."""
     if isinstance(value, Quantity):
-        return Quantity(-value.value, value.unit)
+        return Quantity(value.value.copy_negate(), value.unit)
+    if isinstance(value, Decimal):
+        return value.copy_negate()
     return None if value is None else _number(-value, (value,))
 
 
@@ -187,7 +203,9 @@ def negate(value: Value) -> Value:
 def absolute(value: Value) -> Value:
     """B.4.1 Abs."""
     if isinstance(value, Quantity):
-        return Quantity(abs(value.value), value.unit)
+        return Quantity(value.value.copy_abs(), value.unit)
+    if isinstance(value, Decimal):
+        return value.copy_abs()
     return None if value is None else _number(abs(value), (value,))
 
 

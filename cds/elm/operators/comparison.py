@@ -123,6 +123,8 @@ def equal(first: Value, second: Value) -> Truth:
         found = order(first, second)
         return None if found is None else found == 0
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        if isinstance(first, Interval) or isinstance(second, Interval):
+            return _edges(first) == _edges(second)
         (low, high), (least, most) = bounds(first), bounds(second)
         if high < least or low > most:
             return False
@@ -134,8 +136,7 @@ def equal(first: Value, second: Value) -> Truth:
     if isinstance(first, Interval) and isinstance(second, Interval):
         return _intervals_equal(first, second)
     if isinstance(first, Tuple) and isinstance(second, Tuple):
-        names = {**first, **second}
-        return every(equal_parts(first.get(name), second.get(name)) for name in names)
+        return every(equal_parts(first.get(name), second.get(name)) for name in {**first, **second})
     if isinstance(first, Ratio) and isinstance(second, Ratio):
         return every(
             (equal(first.numerator, second.numerator), equal(first.denominator, second.denominator)),
@@ -146,6 +147,11 @@ def equal(first: Value, second: Value) -> Truth:
     if isinstance(first, Concept) and isinstance(second, Concept):
         return every((equal(first.codes, second.codes), equal_parts(first.display, second.display)))
     return bool(first == second)
+
+
+def _edges(value: Value) -> tuple[Any, Any]:
+    """An uncertainty and the interval that writes it down have the same bounds."""
+    return (value.low, value.high)
 
 
 def equal_parts(one: Value, other: Value) -> Truth:

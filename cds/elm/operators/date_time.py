@@ -230,9 +230,18 @@ def _between(first: Value, second: Value, precision: str, measure: Any) -> Value
         first = first.date
     if precision != "week" and PLACE[precision] - first.first >= len(first.parts):
         raise EvaluationError(f"{type(first).__name__} knows no {precision}")
+    first, second = _to_the_millisecond(first), _to_the_millisecond(second)
     low = measure(highest(first), lowest(second), precision)
     high = measure(lowest(first), highest(second), precision)
     return uncertain(low, high)
+
+
+def _to_the_millisecond(value: Any) -> Any:
+    """Seconds and milliseconds are one decimal: seconds without milliseconds are whole."""
+    parts = value.parts
+    if len(parts) > 3 and parts[-1] is None and parts[-2] is not None:
+        return rebuilt(value, (*parts[:-1], 0))
+    return value
 
 
 def _duration(first: Any, second: Any, precision: str) -> int:

@@ -134,11 +134,11 @@ def properly_includes(outer: Interval, inner: Interval, precision: Any = None) -
 
 
 def properly_holds(interval: Interval, point: Value, precision: Any = None) -> Truth:
-    """Whether a point is in an interval that holds another one."""
+    """Whether a point lies inside an interval, at neither of its ends."""
+    if point is None:
+        return None
     low, high = _edges(interval)
-    if precision is None:
-        return every((holds(interval, point), _not(equal_values(low, high))))
-    return every((holds(interval, point, precision), _before(low, high, precision)))
+    return every((_before(low, point, precision), _before(point, high, precision)))
 
 
 # -- before and after -------------------------------------------------------------------------------------------

@@ -135,14 +135,15 @@ def contains(items: Value, element: Value, *, precision: str | None = None) -> T
 
 @operator("ProperContains", settings=("precision",))
 def proper_contains(items: Value, element: Value, *, precision: str | None = None) -> Truth:
-    """B.8.19 and B.7.21 Proper Contains."""
+    """B.8.19 and B.7.21 Proper Contains: null beside the element leaves it open whether there is another."""
     if items is None:
-        return False
+        return None if isinstance(element, list) else False
     if isinstance(items, Interval):
         return intervals.properly_holds(items, element, _precision(precision))
     if element is None:
         return any(item is None for item in items) and len(distinct(items)) > 1
-    return every((in_(element, items), len(distinct(items)) > 1))
+    other = [None if item is None else not same(item, element) for item in items]
+    return every((in_(element, items), True if True in other else None if None in other else False))
 
 
 @operator("ProperIn", settings=("precision",))

@@ -21,6 +21,7 @@ _FALSE = frozenset(("false", "f", "no", "n", "0"))
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _LONG = re.compile(r"[+-]?\d+L?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+_ZONE = re.compile(r"(?:Z|[+-]\d\d:\d\d)$", re.ASCII)
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:'([^']*)'|([a-z]+))?", re.ASCII)
 
 
@@ -84,12 +85,11 @@ def to_date(value: Value) -> Value:
 
 @operator("ToDateTime", context=True)
 def to_date_time(evaluation: Evaluation, value: Value) -> Value:
-    """B.2.8 ToDateTime: text without an offset is read in the evaluation's time zone."""
+    """B.2.8 ToDateTime: of a Date, its time is unknown; text without an offset is read in the evaluation's zone."""
     value = _plain(value)
     if isinstance(value, Date):
         year, month, day = value.parts
-        midnight = (0, 0, 0, 0) if day is not None else (None,) * 4
-        return DateTime(value.year, month, day, *midnight, offset=evaluation.timezone_offset)
+        return DateTime(value.year, month, day, offset=evaluation.timezone_offset)
     if not isinstance(value, str):
         return value
     found = DateTime.parse(value)
@@ -100,11 +100,11 @@ def to_date_time(evaluation: Evaluation, value: Value) -> Value:
 
 @operator("ToTime")
 def to_time(value: Value) -> Value:
-    """B.2.15 ToTime."""
+    """B.2.15 ToTime: a time zone in the text is left out."""
     value = _plain(value)
     if isinstance(value, DateTime):
         return None if value.hour is None else Time(*value.parts[3:])  # type: ignore[arg-type]
-    return Time.parse(value) if isinstance(value, str) else value
+    return Time.parse(_ZONE.sub("", value)) if isinstance(value, str) else value
 
 
 @operator("ToQuantity")

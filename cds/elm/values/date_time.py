@@ -347,10 +347,6 @@ def compare(first: Temporal, second: Temporal, precision: str | None = None) -> 
         one = left[place] if place < len(left) else None
         other = right[place] if place < len(right) else None
         if one is None or other is None:
-            if place + first.first == 6 and (limit is None or limit == place):
-                if (one is None and left[place - 1] is not None) or (other is None and right[place - 1] is not None):
-                    one, other = one or 0, other or 0
-                    return (one > other) - (one < other)
             return 0 if one is other and limit is None else None
         if one != other:
             return -1 if one < other else 1

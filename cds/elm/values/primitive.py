@@ -9,7 +9,9 @@ INTEGER_MAX: Final = 2**31 - 1
 INTEGER_MIN: Final = -(2**31)
 LONG_MAX: Final = 2**63 - 1
 LONG_MIN: Final = -(2**63)
+#: The greatest Decimal that `maximum Decimal` names, and the bound within which results are kept (section B.1).
 DECIMAL_MAX: Final = Decimal("99999999999999999999.99999999")
+DECIMAL_BOUND: Final = Decimal(10) ** 28
 DECIMAL_MIN: Final = -DECIMAL_MAX
 DECIMAL_STEP: Final = Decimal("0.00000001")
 
@@ -27,8 +29,8 @@ class Long(int):
 
 
 def decimal(value: Decimal) -> Decimal | None:
-    """`value` as CQL keeps decimals, scale 8 at most; null beyond 28 digits."""
-    if not value.is_finite() or not DECIMAL_MIN <= value <= DECIMAL_MAX:
+    """`value` as CQL keeps decimals, scale 8 at most; null beyond 28 digits before the point."""
+    if not value.is_finite() or not -DECIMAL_BOUND <= value <= DECIMAL_BOUND:
         return None
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -8:
