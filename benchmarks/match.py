@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import gzip
 import statistics
 import time
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def measure(paths: list[Path], rounds: int) -> dict[str, list[float]]:
     """The medians of each bundle, by what was measured."""
     figures: dict[str, list[float]] = {"orjson": [], "record": [], "match": [], "hook": [], "applicable": []}
     for path in paths:
-        content = path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         bundle = orjson.loads(content)
         try:
             record = PatientRecord.from_bundle(bundle, now=NOW)
@@ -126,6 +127,8 @@ if __name__ == "__main__":
     CATALOG = Catalog.load(ROOT / "plandefinitions")
     print(f"loading the trials: {(time.perf_counter() - start) * 1000:.0f} ms")
     CLIENT = create_app(Settings.from_environment({})).test_client()
-    files = [f for p in options.paths for f in (sorted(p.glob("**/*.json")) if p.is_dir() else [p])]
+    files = [
+        f for p in options.paths for f in (sorted([*p.rglob("*.json"), *p.rglob("*.json.gz")]) if p.is_dir() else [p])
+    ]
     gc.collect()
     report(measure(files, options.rounds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,10 +67,13 @@ def run(app: Flask, settings: Settings) -> None:
                 "preload_app": True,
                 "timeout": 60,
             }
+            if "control_socket_disable" in self.cfg.settings:  # a socket in the home folder, from gunicorn 25 on
+                options["control_socket_disable"] = True
             for name, value in options.items():
                 self.cfg.set(name, value)
 
         def load(self) -> Flask:
             return app
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Server().run()

@@ -99,7 +99,7 @@ def translate_command(folders: tuple[Path, ...], check: bool) -> None:
 # ---- match ----------------------------------------------------------------------------------------------------
 
 
-class _Moment(click.ParamType):
+class _Moment(click.ParamType):  # type: ignore[type-arg]
     """An ISO 8601 moment; without an offset it is read in CDS_TIMEZONE, and a date alone means its last second."""
 
     name = "ISO"

@@ -107,7 +107,7 @@ class Evaluation:
     def time_of_day(self) -> Time:
         """The time of `now`, in its own time zone (CQL's TimeOfDay)."""
         now = self.now
-        return Time(now.hour, now.minute, now.second, now.millisecond)
+        return Time(now.hour or 0, now.minute, now.second, now.millisecond)
 
     def spend(self, steps: int) -> None:
         """Counts `steps` rows or calls. Raises EvaluationError once the budget is used up."""

@@ -19,7 +19,7 @@ from cds.trials.eligibility import Assessment, Basis, CriterionResult, Eligibili
 
 #: How much of each a card shows before it says "and 4 more".
 _MOST_EVIDENCE = 3
-_MOST_ERRATA = 6
+_MOST_ERRATA = 4
 _LONGEST_ERRATUM = 300
 
 _MARKS = re.compile(r"([\\`*_\[\]{}<>#|~&$])")
@@ -80,7 +80,7 @@ def detail(answer: Eligibility, trial: Trial, first_dose: date) -> str:
         _paragraph("Presumed met (nothing on record speaks against it), please confirm:", of["presumed met"]),
         _paragraph("Exclusions presumed absent (no record found), please confirm:", of["presumed absent"]),
         _section("Does not apply", map(_known, of["does not apply"])),
-        _section("About the trial's record", _about(trial, of), most=_MOST_ERRATA + 2),
+        _section("About the trial's record", _about(trial, of)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -131,13 +131,9 @@ def _status(answer: Eligibility, first_dose: date) -> str:
     return line
 
 
-def _section(title: str, lines: Iterable[str], most: int | None = None) -> str:
-    lines = list(lines)
-    if not lines:
-        return ""
-    if most is not None and len(lines) > most:
-        lines = [*lines[:most], f"and {len(lines) - most} more"]
-    return f"**{title}**\n" + "\n".join(f"- {line}" for line in lines)
+def _section(title: str, lines: Iterable[str]) -> str:
+    told = "\n".join(f"- {line}" for line in lines)
+    return f"**{title}**\n{told}" if told else ""
 
 
 def _paragraph(title: str, results: Sequence[CriterionResult]) -> str:
@@ -227,10 +223,15 @@ def _about(trial: Trial, of: Mapping[str, Sequence[CriterionResult]]) -> list[st
     }
     missing = [word for word, is_missing in unsaid.items() if is_missing]
     lines = [f"The record does not say {_or(missing)}: ask the study team."] if missing else []
-    lines += [_reason(erratum) for erratum in trial.errata]
-    for result in (*of["not met"], *of["open"], *of["for a person"]):
-        lines += [f"**{escape(result.criterion.id)}** {_reason(erratum)}" for erratum in result.criterion.errata]
-    return lines
+    of_trial = [_reason(erratum) for erratum in trial.errata]
+    of_criteria = [
+        f"**{escape(result.criterion.id)}** {_reason(erratum)}"
+        for result in (*of["not met"], *of["open"], *of["for a person"])
+        for erratum in result.criterion.errata
+    ]
+    lines += of_trial[:_MOST_ERRATA] + of_criteria[:_MOST_ERRATA]
+    more = len(of_trial[_MOST_ERRATA:]) + len(of_criteria[_MOST_ERRATA:])
+    return [*lines, f"{more} more remarks stand in the trial's record"] if more else lines
 
 
 def _or(words: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from cds.elm import Definition, Libraries, Library
 from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
+from cds.trials.compiled import elm_path, is_fresh, sources
 from cds.trials.eligibility import Assessment, Criterion, Kind, Note, Policy
 
 #: The canonical base of our own extensions, code systems and value sets (listed in ARCHITECTURE.md).
@@ -98,8 +99,8 @@ class Catalog:
             raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
         model = FHIRModel()
         libraries = Libraries(model)
-        for path in sorted(folder.glob("*/*.elm.json")):
-            libraries.add(read_json(path), str(path))
+        for path, elm in _compiled(folder):
+            libraries.add(elm, str(path))
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
         trials = [_trial(path, libraries) for path in plans]
@@ -125,6 +126,21 @@ class Catalog:
         return frozenset().union(
             *(trial.logic[criterion.id].types for trial in self.active for criterion in trial.disease_criteria)
         ) | {"Patient"}
+
+
+def _compiled(folder: Path) -> Iterator[tuple[Path, Json]]:
+    """Every library's ELM. Raises ContentError where it is not what its CQL says: what runs is what was reviewed."""
+    cql_files = sorted(folder.glob("*/*.cql"))
+    texts = sources(cql_files)
+    for cql in cql_files:
+        path = elm_path(cql)
+        remedy = f"run: cds translate {cql.parent}"
+        if not path.is_file():
+            raise ContentError("is not there", where=str(path), remedy=remedy)
+        elm = read_json(path)
+        if not is_fresh(elm, cql.read_text(encoding="utf-8"), texts):
+            raise ContentError("is stale: its CQL has changed since it was translated", where=str(path), remedy=remedy)
+        yield path, elm
 
 
 def read_json(path: Path) -> Json:

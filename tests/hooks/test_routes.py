@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import requests
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from cds.hooks.service import Service
+from cds.trials.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REQUEST = (ROOT / "hooks/trial-match/requests/cervical-newly-diagnosed.json").read_bytes()
@@ -51,6 +51,11 @@ def test_discovery(client: FlaskClient, empties: Callable[[Any], list[str]]) -> 
     assert service["id"] == "trial-match" and service["hook"] == "patient-view"
     assert service["description"] and service["title"] and "R4" in service["usageRequirements"]
     assert set(service) == {"id", "hook", "title", "description", "usageRequirements", "prefetch"}
+
+
+def test_discovery_names_what_is_needed(client: FlaskClient, catalog: Catalog) -> None:
+    (service,) = orjson.loads(client.get("/cds-services").data)["services"]
+    assert all(kind in service["usageRequirements"] for kind in catalog.disease_types)
 
 
 def test_prefetch_is_one_plain_query_for_each_type(client: FlaskClient) -> None:
@@ -251,16 +256,6 @@ def test_logs_hold_no_patient_data(client: FlaskClient, caplog: pytest.LogCaptur
 
 
 # ---- over a socket
-
-
-@pytest.fixture(scope="module")
-def address(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
 
 
 JSON = {"Content-Type": "application/json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -46,7 +47,7 @@ def order(first: Value, second: Value, precision: str | None = None) -> int | No
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
         return _order_of_uncertain(first, second)
     try:
-        return (first > second) - (first < second)
+        return int(first > second) - int(first < second)
     except TypeError as error:
         raise EvaluationError(f"{_kind(first)} and {_kind(second)} have no order") from error
 
@@ -115,38 +116,44 @@ def equal(first: Value, second: Value) -> Truth:
     if first is None or second is None:
         return None
     if isinstance(first, str):
-        return first == second
-    if isinstance(first, _TEMPORAL) and isinstance(second, _TEMPORAL):
-        found = compare(first, second)
-        return None if found is None else found == 0
-    if isinstance(first, Quantity) and isinstance(second, Quantity):
-        found = order(first, second)
-        return None if found is None else found == 0
+        return bool(first == second)
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
-        if isinstance(first, Interval) or isinstance(second, Interval):
-            return _edges(first) == _edges(second)
-        (low, high), (least, most) = bounds(first), bounds(second)
-        if high < least or low > most:
-            return False
-        return True if low == high == least == most else None
-    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
-        if len(first) != len(second):
-            return False
-        return every(equal_parts(one, other) for one, other in zip(first, second, strict=True))
-    if isinstance(first, Interval) and isinstance(second, Interval):
-        return _intervals_equal(first, second)
-    if isinstance(first, Tuple) and isinstance(second, Tuple):
-        return every(equal_parts(first.get(name), second.get(name)) for name in {**first, **second})
-    if isinstance(first, Ratio) and isinstance(second, Ratio):
-        return every(
-            (equal(first.numerator, second.numerator), equal(first.denominator, second.denominator)),
-        )
-    if isinstance(first, Code) and isinstance(second, Code):
-        parts = ("code", "system", "version", "display")
-        return every(equal_parts(getattr(first, part), getattr(second, part)) for part in parts)
-    if isinstance(first, Concept) and isinstance(second, Concept):
-        return every((equal(first.codes, second.codes), equal_parts(first.display, second.display)))
+        return _uncertain_equal(first, second)
+    for kind, same_kind in _EQUALITIES:
+        if isinstance(first, kind) and isinstance(second, kind):
+            return same_kind(first, second)
     return bool(first == second)
+
+
+def _in_order(first: Value, second: Value) -> Truth:
+    found = order(first, second)
+    return None if found is None else found == 0
+
+
+def _uncertain_equal(first: Value, second: Value) -> Truth:
+    if isinstance(first, Interval) or isinstance(second, Interval):
+        return _edges(first) == _edges(second)
+    (low, high), (least, most) = bounds(first), bounds(second)
+    if high < least or low > most:
+        return False
+    return True if low == high == least == most else None
+
+
+def _lists_equal(first: Value, second: Value) -> Truth:
+    if len(first) != len(second):
+        return False
+    return every(equal_parts(one, other) for one, other in zip(first, second, strict=True))
+
+
+def _tuples_equal(first: Tuple, second: Tuple) -> Truth:
+    return every(equal_parts(first.get(name), second.get(name)) for name in {**first, **second})
+
+
+def _parts_equal(*names: str) -> Callable[[Value, Value], Truth]:
+    def compared(first: Value, second: Value) -> Truth:
+        return every(equal_parts(getattr(first, name), getattr(second, name)) for name in names)
+
+    return compared
 
 
 def _edges(value: Value) -> tuple[Any, Any]:
@@ -176,6 +183,18 @@ def _intervals_equal(first: Interval, second: Interval) -> Truth:
     return every((equal_parts(start(first), start(second)), equal_parts(end(first), end(second))))
 
 
+_EQUALITIES: tuple[tuple[Any, Callable[[Any, Any], Truth]], ...] = (
+    (_TEMPORAL, _in_order),
+    (Quantity, _in_order),
+    (Code, _parts_equal("code", "system", "version", "display")),
+    (Concept, _parts_equal("codes", "display")),
+    ((list, tuple), _lists_equal),
+    (Interval, _intervals_equal),
+    (Tuple, _tuples_equal),
+    (Ratio, _parts_equal("numerator", "denominator")),
+)
+
+
 @operator("NotEqual")
 def not_equal(first: Value, second: Value) -> Truth:
     """B.12 Not Equal."""
@@ -189,32 +208,47 @@ def equivalent(first: Value, second: Value) -> bool:
     codes without version and display, concepts by any code that they share."""
     if first is None or second is None:
         return first is second
-    if isinstance(first, str) and isinstance(second, str):
-        return _folded(first) == _folded(second)
+    for kind, same_kind in _EQUIVALENCES:
+        if isinstance(first, kind) and isinstance(second, kind):
+            return same_kind(first, second)
     if isinstance(first, Concept) or isinstance(second, Concept):
         return _share_a_code(first, second)
-    if isinstance(first, Code) and isinstance(second, Code):
-        return equivalent(first.code, second.code) and first.system == second.system
-    if isinstance(first, _TEMPORAL) and isinstance(second, _TEMPORAL):
-        return compare(first, second) == 0
-    if isinstance(first, Quantity) and isinstance(second, Quantity):
-        by = convertible(second.unit, first.unit)
-        return by is not None and equivalent(first.value, scaled(second.value, by))
-    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
-        return len(first) == len(second) and all(map(equivalent, first, second))
-    if isinstance(first, Tuple) and isinstance(second, Tuple):
-        return all(equivalent(first.get(name), second.get(name)) for name in {**first, **second})
-    if isinstance(first, Interval) and isinstance(second, Interval):
-        from cds.elm.operators.interval import end, start
-
-        return equivalent(start(first), start(second)) and equivalent(end(first), end(second))
-    if isinstance(first, Ratio) and isinstance(second, Ratio):
-        return _ratios_equivalent(first, second)
     if isinstance(first, Decimal) or isinstance(second, Decimal):
         return _decimals_equivalent(first, second)
     if isinstance(first, Structured) or isinstance(second, Structured):
         return bool(first == second)
     return type(first) is type(second) and bool(first == second)
+
+
+def _texts_equivalent(first: str, second: str) -> bool:
+    return _folded(first) == _folded(second)
+
+
+def _codes_equivalent(first: Code, second: Code) -> bool:
+    return equivalent(first.code, second.code) and first.system == second.system
+
+
+def _dates_equivalent(first: Any, second: Any) -> bool:
+    return compare(first, second) == 0
+
+
+def _quantities_equivalent(first: Quantity, second: Quantity) -> bool:
+    by = convertible(second.unit, first.unit)
+    return by is not None and equivalent(first.value, scaled(second.value, by))
+
+
+def _lists_equivalent(first: Any, second: Any) -> bool:
+    return len(first) == len(second) and all(map(equivalent, first, second))
+
+
+def _tuples_equivalent(first: Tuple, second: Tuple) -> bool:
+    return all(equivalent(first.get(name), second.get(name)) for name in {**first, **second})
+
+
+def _intervals_equivalent(first: Interval, second: Interval) -> bool:
+    from cds.elm.operators.interval import end, start
+
+    return equivalent(start(first), start(second)) and equivalent(end(first), end(second))
 
 
 def _folded(text: str) -> str:
@@ -243,3 +277,15 @@ def _ratios_equivalent(first: Ratio, second: Ratio) -> bool:
     from cds.elm.operators.arithmetic import multiply
 
     return equivalent(multiply(first.numerator, second.denominator), multiply(second.numerator, first.denominator))
+
+
+_EQUIVALENCES: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
+    (str, _texts_equivalent),
+    (Code, _codes_equivalent),
+    (_TEMPORAL, _dates_equivalent),
+    (Quantity, _quantities_equivalent),
+    ((list, tuple), _lists_equivalent),
+    (Tuple, _tuples_equivalent),
+    (Interval, _intervals_equivalent),
+    (Ratio, _ratios_equivalent),
+)

@@ -222,8 +222,9 @@ def _between(first: Value, second: Value, precision: str, measure: Any) -> Value
     if first is None or second is None:
         return None
     if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset is not None:
-        if measure is _duration or PLACE.get(precision, 2) > 2:
-            second = second.at_offset(first.offset)
+        # Boundaries of days and longer are crossed on the calendars as written; durations, and hours, in one time zone.
+        by_calendar = measure is _difference and PLACE.get(precision, 2) <= 2
+        second = second if by_calendar else second.at_offset(first.offset)
     if isinstance(first, Date) and isinstance(second, DateTime):
         second = second.date
     if isinstance(second, Date) and isinstance(first, DateTime):

@@ -1,4 +1,4 @@
-"""Nullological operators (CQL 1.5, appendix B.3; ELM, chapter 14). And, Or, Not and their like are lazy: the compiler's."""
+"""Nullological operators (CQL 1.5, appendix B.3; ELM, chapter 14); Coalesce is lazy, and so the compiler's."""
 
 from __future__ import annotations
 

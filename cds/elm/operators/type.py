@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cds.elm.operators import operator
 from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Time
+from cds.elm.values.date_time import rebuilt_at
 from cds.elm.values.primitive import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, decimal
 from cds.elm.values.quantity import factor, scaled
 from cds.errors import UnitError
@@ -88,13 +89,12 @@ def to_date_time(evaluation: Evaluation, value: Value) -> Value:
     """B.2.8 ToDateTime: of a Date, its time is unknown; text without an offset is read in the evaluation's zone."""
     value = _plain(value)
     if isinstance(value, Date):
-        year, month, day = value.parts
-        return DateTime(value.year, month, day, offset=evaluation.timezone_offset)
+        return DateTime(value.year, value.month, value.day, offset=evaluation.timezone_offset)
     if not isinstance(value, str):
         return value
     found = DateTime.parse(value)
     if found is not None and found.offset is None:
-        return DateTime(*found.parts, offset=evaluation.timezone_offset)  # type: ignore[arg-type]
+        return rebuilt_at(found, evaluation.timezone_offset)
     return found
 
 

@@ -64,7 +64,7 @@ class _Temporal:
         return self.parts[place] if 0 <= place < len(self.parts) else None
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.parts == other.parts  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.parts == getattr(other, "parts", None)
 
     def __hash__(self) -> int:
         return hash(self.parts)
@@ -160,7 +160,7 @@ class DateTime(_Temporal):
         if fraction:
             parts.append(int((fraction + "00")[:3]))
         try:
-            return cls(*parts, *([None] * (7 - len(parts))), offset=_offset(zone))
+            return cls(*parts, *([None] * (7 - len(parts))), _offset(zone))  # type: ignore[arg-type]
         except ValueError:
             return None
 
@@ -208,7 +208,7 @@ class DateTime(_Temporal):
             return self
         moved = date.fromordinal(ordinal)
         minutes = rest % 60 if self.parts[4] is not None else None
-        return DateTime(moved.year, moved.month, moved.day, rest // 60, minutes, *self.parts[5:], offset=offset)
+        return DateTime(moved.year, moved.month, moved.day, rest // 60, minutes, *self.parts[5:], offset)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DateTime) and self.parts == other.parts and self.offset == other.offset
@@ -310,8 +310,13 @@ def _zone(offset: int) -> str:
 def rebuilt(like: Temporal, parts: Components) -> Any:
     """A value of the type (and offset) of `like` with other components."""
     if isinstance(like, DateTime):
-        return DateTime(*parts, offset=like.offset)  # type: ignore[arg-type]
+        return DateTime(*parts, like.offset)  # type: ignore[arg-type]
     return type(like)(*parts)  # type: ignore[arg-type]
+
+
+def rebuilt_at(moment: DateTime, offset: int) -> DateTime:
+    """The same components, said to be of the time zone `offset`."""
+    return DateTime(*moment.parts, offset)  # type: ignore[arg-type, call-arg]
 
 
 def lowest(value: Temporal) -> Any:
@@ -329,6 +334,13 @@ def highest(value: Temporal) -> Any:
     return rebuilt(value, tuple(parts))
 
 
+def _beside(first: DateTime, second: DateTime, precision: str | None) -> DateTime:
+    """`second` in the time zone of `first`, where hours or finer are compared."""
+    if first.offset is None or (precision is not None and PLACE[precision] <= 2):
+        return second
+    return second.at_offset(first.offset)
+
+
 def compare(first: Temporal, second: Temporal, precision: str | None = None) -> int | None:
     """-1, 0 or 1 as `first` lies before, at or after `second`, down to `precision`; None where that is uncertain.
 
@@ -337,8 +349,7 @@ def compare(first: Temporal, second: Temporal, precision: str | None = None) -> 
     are compared in one where hours or finer are asked for.
     """
     if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset != second.offset:
-        if (precision is None or PLACE[precision] > 2) and first.offset is not None:
-            second = second.at_offset(first.offset)
+        second = _beside(first, second, precision)
     limit = None if precision is None else PLACE[precision] - first.first
     left, right = first.parts, second.parts
     if limit is None and left == right:
