@@ -34,7 +34,7 @@ class Logic:
     `answer` is its Boolean definition. `facts` are the nearest resource-valued definitions that it rests on, in the
     order of reference: what they hold is its evidence, those that are empty are what is missing. `shown` is evidence
     that an author added; `verifying` are the definitions whose resources turn a presumed answer into a verified one.
-    `types` are all the resource types that the answer is read from.
+    `types` are all the resource types that the answer is read from, `shown_types` those of what is shown beside it.
     """
 
     answer: Definition
@@ -43,6 +43,7 @@ class Logic:
     shown: tuple[Definition, ...]
     verifying: tuple[Definition, ...]
     types: frozenset[str]
+    shown_types: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Trial:
     def types(self) -> frozenset[str]:
         """The resource types that the criteria of entry are read from."""
         return frozenset().union(*(self.logic[criterion.id].types for criterion in self.criteria))
+
+    @cached_property
+    def shown_types(self) -> frozenset[str]:
+        """The resource types of the evidence that authors show beside the criteria."""
+        return frozenset().union(*(self.logic[criterion.id].shown_types for criterion in self.criteria))
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class Catalog:
     @cached_property
     def required_types(self) -> tuple[str, ...]:
         """The resource types that the active trials read, Patient first, then by name."""
-        types = {"Patient"}.union(*(trial.types for trial in self.active))
+        types = {"Patient"}.union(*(trial.types | trial.shown_types for trial in self.active))
         return ("Patient", *sorted(types - {"Patient"}))
 
     @cached_property
@@ -292,6 +298,7 @@ def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
         shown=shown,
         verifying=verifying,
         types=frozenset(retrieval.type_name for retrieval in retrievals(rests_on)),
+        shown_types=frozenset(retrieval.type_name for retrieval in retrievals(shown + verifying)),
     )
 
 
