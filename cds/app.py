@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, Response
 
+from cds.elm.values.quantity import load_units
 from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response
 from cds.hooks.service import load_services
 from cds.settings import Settings
@@ -54,7 +55,7 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
 
 
 def run(app: Flask, settings: Settings) -> None:
-    """Serves `app` with gunicorn until told to stop. The content was loaded before the workers part, and is shared."""
+    """Serves `app` with gunicorn until told to stop. What takes long to load is loaded before the workers part."""
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
     class Server(BaseApplication):  # type: ignore[misc]
@@ -75,5 +76,6 @@ def run(app: Flask, settings: Settings) -> None:
         def load(self) -> Flask:
             return app
 
+    load_units()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Server().run()

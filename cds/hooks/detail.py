@@ -62,8 +62,8 @@ def _width(text: str) -> int:
 
 
 def name_of(trial: Trial) -> str:
-    """What doctors call the trial: its PlanDefinition's subtitle; the title of a registry may say nothing to them."""
-    return plain(str(trial.plan_definition.get("subtitle") or trial.title))
+    """What doctors call the trial: its PlanDefinition's title (the registry's own is the subtitle)."""
+    return plain(trial.title)
 
 
 def detail(answer: Eligibility, trial: Trial, first_dose: date) -> str:

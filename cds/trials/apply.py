@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
-from datetime import date, datetime
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import cache
 
 from cds.elm import Definition, Evaluation
 from cds.elm.ports import Structured, Value
@@ -51,13 +53,17 @@ def match(
     answer to some ids. `all_criteria` lists the criteria of trials that are not applicable too.
     """
     first_dose = first_dose or now.date()
-    evaluation = evaluate_record(catalog, record, now=now, first_dose=first_dose)
+
+    @cache
+    def at(day: date) -> Evaluation:
+        return evaluate_record(catalog, record, now=now, first_dose=day)
+
     deceased = record.deceased(now)
     chosen = [trial for trial in catalog.active if trials is None or trial.id in trials]
     answers = []
     for trial in chosen:
         try:
-            answers.append(apply(trial, record, evaluation, first_dose, deceased=deceased, all_criteria=all_criteria))
+            answers.append(apply(trial, record, at, first_dose, deceased=deceased, all_criteria=all_criteria))
         except Exception as error:  # a trial that fails never takes its neighbours' cards away
             _log.error("trial %s could not be evaluated: %s", trial.id, type(error).__name__)
     return Match(
@@ -78,7 +84,7 @@ def evaluate_record(catalog: Catalog, record: PatientRecord, *, now: datetime, f
 def apply(
     trial: Trial,
     record: PatientRecord,
-    evaluation: Evaluation,
+    at: Callable[[date], Evaluation],
     first_dose: date,
     *,
     deceased: bool = False,
@@ -87,8 +93,10 @@ def apply(
     """What one trial answers for one patient.
 
     The disease criteria come first: where one is not met, or unknown with no evidence at all, the trial is passed
-    over, and its other criteria are evaluated only if `all_criteria` asks for them.
+    over, and its other criteria are evaluated only if `all_criteria` asks for them. `at` gives the patient's
+    evaluation for a first dose on some day: `first_dose`, and later ones to find when a window clears.
     """
+    evaluation = at(first_dose)
     diseases = {c.id: _judge(c, trial.logic[c.id], record, evaluation) for c in trial.disease_criteria}
     applicable = all(_concerns(result, trial.logic[id_], record) for id_, result in diseases.items())
     results: tuple[CriterionResult, ...] = ()
@@ -96,7 +104,10 @@ def apply(
         results = tuple(diseases.get(c.id) or _judge(c, trial.logic[c.id], record, evaluation) for c in trial.criteria)
     status = _status(results, applicable, deceased, trial.record_incomplete)
     unread = sorted(kind for kind in trial.types if not record.is_searched(kind)) if results else []
-    barred = deceased or not applicable or any(r.outcome is Outcome.NOT_MET for r in results)
+    eligible_from: date | None = None
+    if applicable and not deceased:
+        results = tuple(_with_clearing(r, trial.logic[r.criterion.id], record, at, first_dose) for r in results)
+        eligible_from = _eligible_from(results, trial, record, at, first_dose)
     return Eligibility(
         trial=trial.id,
         title=trial.title,
@@ -104,9 +115,62 @@ def apply(
         criteria=results,
         counts=_counts(results),
         record_incomplete=trial.record_incomplete,
-        eligible_from=None if barred else first_dose,
+        eligible_from=eligible_from,
         unread=tuple(unread),
     )
+
+
+#: How far ahead a day is looked for on which a trial's windows have cleared: five years.
+_HORIZON = timedelta(days=5 * 365 + 1)
+
+
+def _with_clearing(
+    result: CriterionResult,
+    logic: Logic,
+    record: PatientRecord,
+    at: Callable[[date], Evaluation],
+    first_dose: date,
+) -> CriterionResult:
+    """A result that is not met, with the first day of a later first dose on which its criterion is met.
+
+    A look-back window that has cleared stays clear, so the day is found by doubling and halving. That a criterion
+    would be unknown later (a test grown too old) is no clearing.
+    """
+    if result.outcome is not Outcome.NOT_MET:
+        return result
+
+    def clear(days: int) -> bool:
+        later = _judge(result.criterion, logic, record, at(first_dose + timedelta(days=days)))
+        return later.outcome in (Outcome.MET, Outcome.NOT_APPLICABLE)
+
+    if not clear(_HORIZON.days):
+        return result
+    barred, cleared = 0, 1
+    while not clear(cleared):
+        barred, cleared = cleared, min(2 * cleared, _HORIZON.days)
+    while cleared - barred > 1:
+        middle = (barred + cleared) // 2
+        barred, cleared = (barred, middle) if clear(middle) else (middle, cleared)
+    return replace(result, clears_on=first_dose + timedelta(days=cleared))
+
+
+def _eligible_from(
+    results: Collection[CriterionResult],
+    trial: Trial,
+    record: PatientRecord,
+    at: Callable[[date], Evaluation],
+    first_dose: date,
+) -> date | None:
+    """The earliest first dose at which no criterion is not-met; None where windows alone do not bring one."""
+    failing = [result for result in results if result.outcome is Outcome.NOT_MET]
+    days = [result.clears_on for result in failing if result.clears_on is not None]
+    if len(days) < len(failing):
+        return None
+    day = max(days, default=first_dose)
+    if not failing:
+        return day
+    later = (_judge(criterion, trial.logic[criterion.id], record, at(day)) for criterion in trial.criteria)
+    return None if any(result.outcome is Outcome.NOT_MET for result in later) else day
 
 
 def _concerns(result: CriterionResult, logic: Logic, record: PatientRecord) -> bool:

@@ -195,8 +195,8 @@ def test_doses_of_a_course_are_told_once() -> None:
     )
 
 
-def test_doctors_read_the_subtitle_where_there_is_one() -> None:
-    about = trial(plan_definition={"subtitle": "Cadonilimab in cervical cancer"}, title="CNCMT")
+def test_doctors_read_a_title_that_says_something_and_the_source_is_the_registrys() -> None:
+    about = trial(research_study={"title": "CNCMT"}, title="Cadonilimab in cervical cancer")
     shown = make(answer(), about)
     assert "Cadonilimab in cervical cancer" in shown["summary"]
     assert shown["source"]["label"] == "CNCMT"

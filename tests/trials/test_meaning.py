@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ TABLE = {
     "not-open": ("not-met verified", "met verified", "unknown none", "unknown none"),
     "not-closed": ("not-met verified", "met presumed", "unknown none", "met presumed"),
     "not-mixed": ("not-met verified", "unknown none", "unknown none", "unknown none"),
+    "window": ("met presumed",) * 4,
 }
 CHARTS: tuple[tuple[dict[str, Any], ...], ...] = ((finding(True),), (finding(False),), (finding(None),), ())
 
@@ -117,6 +118,27 @@ def test_status(demo: Catalog, status: str, resources: list[dict[str, Any]], pat
 
 def test_a_disease_that_could_not_be_read_never_passes_a_trial_over(demo: Catalog) -> None:
     assert answer(demo, searched={"Observation"}).status == "potentially-eligible"
+
+
+def procedure(day: str) -> dict[str, Any]:
+    return {"resourceType": "Procedure", "id": "operation", "status": "completed", "performedDateTime": day}
+
+
+def test_a_window_clears_on_the_first_day_outside_its_closed_bound(demo: Catalog) -> None:
+    """An operation on 5 November is within 4 weeks of 3 December, and no longer of the 4th."""
+    eligibility = answer(demo, DISEASE, procedure("2026-11-05"))
+    assert result(eligibility, "window").clears_on == date(2026, 12, 4)
+    assert (eligibility.status, eligibility.eligible_from) == ("ineligible", date(2026, 12, 4))
+
+
+def test_what_is_no_window_has_no_day_on_which_it_clears(demo: Catalog) -> None:
+    eligibility = answer(demo, DISEASE, procedure("2026-11-05"), finding(True))
+    assert result(eligibility, "not-closed").clears_on is None
+    assert eligibility.eligible_from is None
+
+
+def test_nobody_dead_has_a_day_to_start(demo: Catalog) -> None:
+    assert answer(demo, DISEASE, procedure("2026-11-05"), deceasedBoolean=True).eligible_from is None
 
 
 def test_json_of_a_match(demo: Catalog) -> None:

@@ -31,6 +31,24 @@ def _code_system(compiler: Compiler, node: Json) -> CodeSystemRef:
     return found
 
 
+@node("Code", fields=("code", "system", "display"))
+def _code(compiler: Compiler, node: Json) -> Run:
+    return Constant(_selected_code(compiler, node))
+
+
+def _selected_code(compiler: Compiler, node: Json) -> Code:
+    """A code as it is written in an expression (``Code 'a' from "S"``)."""
+    system = _code_system(compiler, node["system"]) if node.get("system") else None
+    url, version = (system.id, system.version) if system else (None, None)
+    return Code(code=node["code"], system=url, version=version, display=node.get("display"))
+
+
+@node("Concept", fields=("code", "display"))
+def _concept(compiler: Compiler, node: Json) -> Run:
+    codes = tuple(_selected_code(compiler, code) for code in node.get("code") or ())
+    return Constant(Concept(codes=codes, display=node.get("display")))
+
+
 @node("CodeRef", fields=("name", "libraryName"))
 def _code_ref(compiler: Compiler, node: Json) -> Run:
     return Constant(_named(compiler, node, library_of(compiler, node).codes))

@@ -106,6 +106,11 @@ def _registry() -> Any:
         return PintUcumRegistry(non_int_type=Fraction)
 
 
+def load_units() -> None:
+    """Loads the unit library now: half a second that the first patient of a service should not wait."""
+    factor("mm", "cm")
+
+
 @lru_cache(maxsize=4096)
 def _base(unit: str) -> tuple[Fraction, Any]:
     """A UCUM unit in base units: its size and its dimension."""
