@@ -143,7 +143,7 @@ def _relationship(compiler: Compiler, query: Query, node: Json) -> Keeps:
     slot = compiler.slot()
     with compiler.naming({node["alias"]: Binding(slot)}):
         condition = compiler.compile(node["suchThat"]) if node.get("suchThat") else Constant(True)
-    wanted = kind == "With"
+    wanted: bool = kind == "With"
 
     def keep(frame: Frame) -> bool:
         items = _items(source(frame))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cmp_to_key
+from typing import Any
 
 from cds.elm.compiler import Binding, Compiler
 from cds.elm.evaluation import Frame, located
@@ -62,12 +63,13 @@ def _evaluated(frame: Frame, items: Sequence[Value], key: Run | None, slot: int)
 
 
 def _sorted(items: Sequence[Value], keys: Sequence[Value], reverse: bool) -> list[Value]:
-    order = range(len(items))
     kinds = {type(key) for key in keys}
+    by: Callable[[int], Any]
     if len(kinds) == 1 and kinds <= _PLAIN:
-        positions = sorted(order, key=lambda position: keys[position], reverse=reverse)
+        by = list(keys).__getitem__
     else:
-        positions = sorted(order, key=cmp_to_key(lambda a, b: _compare(keys[a], keys[b])), reverse=reverse)
+        by = cmp_to_key(lambda first, second: _compare(keys[first], keys[second]))
+    positions = sorted(range(len(items)), key=by, reverse=reverse)
     return [items[position] for position in positions]
 
 

@@ -164,7 +164,9 @@ def _of_primitive(system: str, path: str) -> Accessor:
 
     def get(element: Element) -> Value:
         items = (element.extra or {}).get("extension")
-        return [Element(extensions, item) for item in items if isinstance(item, dict)] if _is_list(items) else None
+        return (
+            [Element(extensions, item) for item in items or () if isinstance(item, dict)] if _is_list(items) else None
+        )
 
     return get
 

@@ -59,7 +59,7 @@ def _literal(compiler: Compiler, node: Json) -> Run:
 
 
 def _beyond(value: Any) -> bool:
-    """Whether a number lies outside its type. 2147483648 is let pass: it is how ELM writes the least Integer's digits."""
+    """Whether a number lies outside its type. 2147483648 passes: the least Integer negates it."""
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
         return value.copy_abs() >= DECIMAL_BOUND or (isinstance(exponent, int) and exponent < -8)
@@ -160,7 +160,7 @@ def _maker(compiler: Compiler, node: Json) -> Callable[[Mapping[str, Value]], Va
 
 _SYSTEM_CLASSES: dict[str, Callable[[Mapping[str, Value]], Value]] = {
     "Quantity": lambda of: None if of.get("value") is None else Quantity(of["value"], of.get("unit") or "1"),
-    "Ratio": lambda of: Ratio(of.get("numerator"), of.get("denominator")),
+    "Ratio": lambda of: Ratio(of["numerator"], of["denominator"]),
     "Code": lambda of: Code(
         code=of.get("code"), system=of.get("system"), version=of.get("version"), display=of.get("display")
     ),

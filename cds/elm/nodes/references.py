@@ -89,7 +89,7 @@ def _function_ref(compiler: Compiler, node: Json) -> Run:
     operands = compiler.each(node.get("operand"))
     name, local = node["name"], node.get("libraryName")
     if local and compiler.model is not None:
-        native = compiler.model.native(compiler.library.include_paths.get(local, local), name)
+        native = compiler.model.native(compiler.library.include_paths.get(local) or local, name)
         if native is not None:
             return compiler.apply(node, native, operands)
     overloads = [
@@ -112,7 +112,9 @@ def _statically(compiler: Compiler, node: Json, overloads: list[Function]) -> li
     if len(overloads) == 1:
         return overloads
     stated = [types.parse(item) for item in node.get("signature") or ()]
-    static = stated or [compiler.result_type(operand) for operand in node.get("operand") or ()]
+    static: list[types.Type | None] = list(stated) or [
+        compiler.result_type(operand) for operand in node.get("operand") or ()
+    ]
     exact = [function for function in overloads if [kind for _, kind in function.operands] == static]
     return exact[:1] or overloads
 

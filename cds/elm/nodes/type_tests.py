@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cds.elm import types
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame
@@ -47,7 +49,9 @@ def _as(compiler: Compiler, node: Json) -> Run:
 
 def _only(node: Json) -> Json | None:
     operand = node.get("operand")
-    return operand[0] if isinstance(operand, list) and operand else operand
+    if isinstance(operand, list):
+        operand = operand[0] if operand else None
+    return operand if isinstance(operand, Mapping) else None
 
 
 def _widens(given: Type | None, wanted: Type) -> bool:

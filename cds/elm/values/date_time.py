@@ -160,7 +160,7 @@ class DateTime(_Temporal):
         if fraction:
             parts.append(int((fraction + "00")[:3]))
         try:
-            return cls(*parts, *([None] * (7 - len(parts))), _offset(zone))  # type: ignore[arg-type]
+            return cls(*parts, *([None] * (7 - len(parts))), _offset(zone))  # type: ignore[call-arg]
         except ValueError:
             return None
 
@@ -208,7 +208,7 @@ class DateTime(_Temporal):
             return self
         moved = date.fromordinal(ordinal)
         minutes = rest % 60 if self.parts[4] is not None else None
-        return DateTime(moved.year, moved.month, moved.day, rest // 60, minutes, *self.parts[5:], offset)
+        return DateTime(moved.year, moved.month, moved.day, rest // 60, minutes, *self.parts[5:], offset)  # type: ignore[call-arg]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DateTime) and self.parts == other.parts and self.offset == other.offset
@@ -310,7 +310,7 @@ def _zone(offset: int) -> str:
 def rebuilt(like: Temporal, parts: Components) -> Any:
     """A value of the type (and offset) of `like` with other components."""
     if isinstance(like, DateTime):
-        return DateTime(*parts, like.offset)  # type: ignore[arg-type]
+        return DateTime(*parts, like.offset)  # type: ignore[arg-type, call-arg]
     return type(like)(*parts)  # type: ignore[arg-type]
 
 
