@@ -235,7 +235,8 @@ def _print_answers(matcher: _Matcher, files: list[Path], form: str) -> bool:
         elif form == "json":
             collected.append(as_json(answer))
         else:
-            _print_table(answer, path, every_criterion=matcher.all_criteria or len(files) == 1)
+            show = _print_table if matcher.all_criteria or len(files) == 1 else _print_line
+            show(answer, path)
     if form == "json" and (collected or len(files) > 1):
         content = collected[0] if len(files) == 1 else collected
         click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
@@ -266,7 +267,26 @@ _STATUS_STYLE = {
 }
 
 
-def _print_table(answer: Match, path: Path, *, every_criterion: bool) -> None:
+def _print_line(answer: Match, path: Path) -> None:
+    """One patient of many: the trials that concern her, or that none does."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text(f"{path.name}  ", style="bold")
+    shown = [trial for trial in answer.trials if trial.criteria]
+    for trial in shown:
+        counts = trial.counts
+        line.append(f"{trial.trial} ")
+        line.append(trial.status.value, style=_STATUS_STYLE[trial.status.value])
+        line.append(f" ({counts.met} met, {counts.not_met} not met, {counts.unknown} open)  ")
+    if answer.deceased:
+        line.append("deceased  ", style="red")
+    if not shown:
+        line.append("no trial", style="dim")
+    Console(highlight=False).print(line, soft_wrap=True)
+
+
+def _print_table(answer: Match, path: Path) -> None:
     """One patient's answer for a person: a line for each trial, and the criteria of those that concern her."""
     from rich.console import Console
     from rich.table import Table
@@ -285,7 +305,7 @@ def _print_table(answer: Match, path: Path, *, every_criterion: bool) -> None:
         summary.add_row(Text(trial.status.value, style=_STATUS_STYLE[trial.status.value]), Text(trial.title), *shown)
     console.print(summary)
     for trial in answer.trials:
-        if trial.criteria and every_criterion:
+        if trial.criteria:
             _print_criteria(console, trial)
     console.print()
 
