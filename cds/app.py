@@ -61,7 +61,7 @@ def run(app: Flask, settings: Settings) -> None:
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options: dict[str, Any] = {
-                "bind": f"{settings.host}:{settings.port}",
+                "bind": settings.address,
                 "workers": settings.workers,
                 "threads": 4,
                 "worker_class": "gthread",

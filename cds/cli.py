@@ -66,7 +66,7 @@ def serve() -> None:
 
     settings = _settings()
     application = _loaded(lambda: create_app(settings))
-    url = f"http://{settings.host}:{settings.port}"
+    url = f"http://{settings.address}"
     click.echo(f"Try: curl {url}/cds-services   or: .venv/bin/cds fire hooks/trial-match/requests/ --to {url}")
     run(application, settings)
 
@@ -88,9 +88,9 @@ def translate_command(folders: tuple[Path, ...], check: bool) -> None:
         raise SystemExit(1 if found else 0)
     settings = _settings()
     results = _loaded(lambda: translate(folders, settings.cache))
+    for message in dict.fromkeys(message for result in results for message in result.messages):
+        click.echo(str(message), err=True)
     for result in results:
-        for message in result.messages:
-            click.echo(str(message), err=True)
         if not result.failed:
             click.echo(f"{result.target}: {'written' if result.written else 'unchanged'}")
     raise SystemExit(1 if any(result.failed for result in results) else 0)
@@ -361,8 +361,7 @@ def fire_command(requests: tuple[Path, ...], address: str | None, service: str |
     from cds.hooks.fire import request_files, send, service_of, show
 
     if address is None:
-        settings = _settings()
-        address = f"http://{settings.host}:{settings.port}"
+        address = f"http://{_settings().address}"
     console = Console(highlight=False)
     for path in (file for given in requests for file in request_files(given)):
         status, body = _loaded(partial(send, path, address, service or service_of(path)))

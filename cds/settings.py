@@ -24,18 +24,17 @@ class Setting:
     read: Callable[[str], Any]
 
 
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError("is no whole number from 1 on")
+    return int(text)
+
+
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError("a port lies between 0 and 65535")
+    port = _number(text)
+    if port > 65535:
+        raise ValueError("is no port: those end at 65535")
     return port
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError("must be at least 1")
-    return number
 
 
 def _folder(text: str) -> Path:
@@ -55,11 +54,11 @@ def _zone(text: str) -> ZoneInfo:
 SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_HOST", "127.0.0.1", "the address that the service listens on", str),
     Setting("CDS_PORT", "8080", "the port that the service listens on", _port),
-    Setting("CDS_WORKERS", "2", "how many processes answer", _positive),
+    Setting("CDS_WORKERS", "2", "how many processes answer", _number),
     Setting("CDS_PLANDEFINITIONS", str(_ROOT / "plandefinitions"), "the folder of the trials", _folder),
     Setting("CDS_HOOKS", str(_ROOT / "hooks"), "the folder of the services as an EHR sees them", _folder),
     Setting("CDS_TIMEZONE", "UTC", "where a date-time without offset is read, and whose date is today's", _zone),
-    Setting("CDS_MAX_BODY", str(32 * 1024 * 1024), "the largest request that is accepted, in bytes", _positive),
+    Setting("CDS_MAX_BODY", str(32 * 1024 * 1024), "the largest request that is accepted, in bytes", _number),
     Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
 )
 
@@ -76,6 +75,11 @@ class Settings:
     timezone: tzinfo
     max_body: int
     cache: Path
+
+    @property
+    def address(self) -> str:
+        """Host and port as they stand in a URL: an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

@@ -8,18 +8,27 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 from cds.errors import ContentError
-from cds.trials.compiled import OPTIONS, SIGNATURE_LEVEL, TRANSLATOR, elm_path, fingerprint, is_fresh, sources
+from cds.trials.compiled import (
+    OPTIONS,
+    SIGNATURE_LEVEL,
+    TRANSLATOR,
+    elm_path,
+    fingerprint,
+    is_fresh,
+    library_name,
+    sources,
+)
 
 _HERE = Path(__file__).resolve().parent / "translator"
+_SCRIPT, _LOCK, _STAMP = "translate.mjs", "package-lock.json", "installed"
+#: The oldest Node that the translator runs on.
+_NODE = 20
 _MODEL_INFO = "node_modules/cql-exec-fhir/lib/modelInfos/fhir-modelinfo-4.0.1.xml"
-_CONVERSION = re.compile(
-    r'<conversionInfo functionName="FHIRHelpers\.(\w+)" fromType="FHIR\.([\w.]+)" toType="([^"]+)"/>'
-)
+_CONVERSION = re.compile(r'<conversionInfo functionName="FHIRHelpers\.(\w+)" fromType="FHIR\.([\w.]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +69,57 @@ def cql_files(folders: Iterable[Path]) -> list[Path]:
 def translate(folders: Iterable[Path], cache: Path) -> list[Translation]:
     """Translates every CQL file in `folders` and writes each ELM beside its source.
 
-    A library is looked up by name among the files, and in the folder ``shared`` beside a file's own. The translator
-    is installed into `cache` when it is not there. Raises ContentError where Node or npm is absent or fails.
+    A library is looked up by name among the files, in a file's own folder and in the folder ``shared`` beside that.
+    The translator is installed into `cache` when it is not there. Raises ContentError where Node or npm is absent or
+    fails.
     """
-    files = cql_files(folders)
+    given = list(folders)
+    files = cql_files(given)
     if not files:
-        raise ContentError("there is no .cql file", where=", ".join(map(str, folders)))
-    libraries = sources(_with_shared(files))
-    installed = _installed(cache)
-    answers = _run(installed, files, libraries)
-    return [_written(path, answer, libraries) for path, answer in zip(files, answers, strict=True)]
+        raise ContentError("there is no .cql file", where=", ".join(map(str, given)))
+    within_reach = _within_reach(files)
+    libraries = sources(within_reach)
+    paths = {library_name(text): path for path, text in zip(within_reach, libraries.values(), strict=True)}
+    answers = _run(install(cache), files, libraries)
+    return [_written(path, answer, libraries, paths) for path, answer in zip(files, answers, strict=True)]
 
 
 def stale(folders: Iterable[Path]) -> list[Path]:
     """The CQL files whose ELM is absent, or is not what they, their includes and the translator's options say."""
     files = cql_files(folders)
-    libraries = sources(_with_shared(files))
+    libraries = sources(_within_reach(files))
     return [path for path in files if not _is_fresh(path, libraries)]
 
 
 def helpers(model_info: str) -> str:
-    """The CQL of FHIRHelpers 4.0.1: the conversions that the ModelInfo (XML) names, as their types define them.
+    """The CQL of FHIRHelpers 4.0.1: the conversions that the ModelInfo (XML) names, and those that authors call.
 
     A quantity with a comparator is no exact value, so its conversion fails as in the published library; a quantity
     of another unit system too. The engine has code of its own for these; the text is for the translator.
     """
-    conversions = {(function, source): unescape(target) for function, source, target in _CONVERSION.findall(model_info)}
-    lines = ["library FHIRHelpers version '4.0.1'", "using FHIR version '4.0.1'", "context Patient"]
-    for (function, source), _target in conversions.items():
+    conversions = dict.fromkeys((function, source) for function, source in _CONVERSION.findall(model_info))
+    lines = ["library FHIRHelpers version '4.0.1'", "using FHIR version '4.0.1'", "context Patient", _CALENDAR_UNIT]
+    for function, source in [*conversions, *_BEYOND]:
         body = _BODIES.get((function, source), "value.value")
         lines.append(f'define function {function}(value FHIR."{source}"): {body}')
     return "\n".join(lines) + "\n"
 
 
-_UCUM = "http://unitsofmeasure.org"
+#: Functions of FHIRHelpers that are no implicit conversions: the author calls them by name.
+_BEYOND = (("ToQuantityIgnoringComparator", "Quantity"), ("ToInterval", "Quantity"))
+_CALENDAR_UNIT = (
+    "define function ToCalendarUnit(unit System.String): case unit when 'ms' then 'millisecond' when 's' then 'second' "
+    "when 'min' then 'minute' when 'h' then 'hour' when 'd' then 'day' when 'wk' then 'week' when 'mo' then 'month' "
+    "when 'a' then 'year' else unit end"
+)
+_OF_UCUM = (
+    "when value.system is null or value.system.value in "
+    "{ 'http://unitsofmeasure.org', 'http://hl7.org/fhirpath/CodeSystem/calendar-units' } "
+    "then System.Quantity { value: value.value.value, "
+    "unit: ToCalendarUnit(Coalesce(value.code.value, value.unit.value, '1')) } "
+    "else Message(null as System.Quantity, true, 'FHIRHelpers.ToQuantity.InvalidFHIRQuantity', 'Error', "
+    "'the unit is not of UCUM') end"
+)
 _BODIES = {
     ("ToCode", "Coding"): "if value is null then null else System.Code { code: value.code.value, system: "
     "value.system.value, version: value.version.value, display: value.display.value }",
@@ -102,23 +128,31 @@ _BODIES = {
     ("ToQuantity", "Quantity"): "case when value is null or value.value is null then null "
     "when value.comparator is not null then Message(null as System.Quantity, true, "
     "'FHIRHelpers.ToQuantity.ComparatorQuantityNotSupported', 'Error', 'a quantity with a comparator is no value') "
-    f"when value.system is null or value.system.value = '{_UCUM}' "
-    "then System.Quantity { value: value.value.value, unit: Coalesce(value.code.value, value.unit.value, '1') } "
-    "else Message(null as System.Quantity, true, 'FHIRHelpers.ToQuantity.InvalidFHIRQuantity', 'Error', "
-    "'the unit is not of UCUM') end",
+    + _OF_UCUM,
+    (
+        "ToQuantityIgnoringComparator",
+        "Quantity",
+    ): f"case when value is null or value.value is null then null {_OF_UCUM}",
     ("ToRatio", "Ratio"): "if value is null then null else System.Ratio { numerator: ToQuantity(value.numerator), "
     "denominator: ToQuantity(value.denominator) }",
     ("ToInterval", "Period"): 'if value is null then null else if value."start".value is null '
     'then Interval(value."start".value, value."end".value] else Interval[value."start".value, value."end".value]',
     ("ToInterval", "Range"): "if value is null then null else Interval[ToQuantity(value.low), ToQuantity(value.high)]",
+    ("ToInterval", "Quantity"): "if value is null then null else case value.comparator.value "
+    "when '<' then Interval[null as System.Quantity, ToQuantityIgnoringComparator(value)) "
+    "when '<=' then Interval[null as System.Quantity, ToQuantityIgnoringComparator(value)] "
+    "when '>=' then Interval[ToQuantityIgnoringComparator(value), null as System.Quantity] "
+    "when '>' then Interval(ToQuantityIgnoringComparator(value), null as System.Quantity] "
+    "else Interval[ToQuantity(value), ToQuantity(value)] end",
 }
 
 
-def _with_shared(files: Iterable[Path]) -> list[Path]:
-    """The files, and those of the folder ``shared`` beside the folder of each."""
+def _within_reach(files: Iterable[Path]) -> list[Path]:
+    """The files, and what they may include: those of their own folders, and of the folder ``shared`` beside them."""
     found = {path.resolve(): path for path in files}
-    for folder in {path.resolve().parent.parent / "shared" for path in files}:
-        for path in folder.glob("*.cql"):
+    own = {path.parent for path in found.values()}
+    for folder in sorted(own) + sorted({folder.resolve().parent / "shared" for folder in own}):
+        for path in sorted(folder.glob("*.cql")):
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
@@ -131,25 +165,44 @@ def _is_fresh(path: Path, libraries: Mapping[str, str]) -> bool:
     return is_fresh(elm, path.read_text(encoding="utf-8"), libraries)
 
 
-def _installed(cache: Path) -> Path:
-    """The folder in which the translator is installed, as its lock file pins it."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise ContentError(
-            "Node is not installed",
-            remedy="install Node 20 or newer; it is needed to translate CQL, not to serve or to test what is committed",
-        )
+def install(cache: Path) -> Path:
+    """The folder under `cache` in which the translator is installed, as its lock file pins it; installs it if needed.
+
+    Raises ContentError where Node is absent or too old, or the packages cannot be had.
+    """
+    _require_node()
     folder = cache.resolve() / "translator"
-    lock = (_HERE / "package-lock.json").read_bytes()
-    kept = folder / "package-lock.json"
-    stamp = folder / "installed"
-    if not (stamp.is_file() and kept.is_file() and kept.read_bytes() == lock):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copyfile(_HERE / name, folder / name)
-        _call(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder, "")
-        stamp.touch()
-    shutil.copyfile(_HERE / "translate.mjs", folder / "translate.mjs")
+        if not is_installed(cache):
+            (folder / _STAMP).unlink(missing_ok=True)
+            for name in ("package.json", _LOCK):
+                shutil.copyfile(_HERE / name, folder / name)
+            _call(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder, "")
+            (folder / _STAMP).write_bytes((_HERE / _LOCK).read_bytes())
+        shutil.copyfile(_HERE / _SCRIPT, folder / _SCRIPT)
+    except OSError as error:
+        raise ContentError(
+            f"the translator cannot be installed: {error.strerror}",
+            where=str(folder),
+            remedy="set CDS_CACHE to a folder that can be written",
+        ) from error
     return folder
+
+
+def is_installed(cache: Path) -> bool:
+    """Whether the translator stands under `cache`, complete and as the lock file pins it now. Needs no Node."""
+    stamp = cache.resolve() / "translator" / _STAMP
+    return stamp.is_file() and stamp.read_bytes() == (_HERE / _LOCK).read_bytes()
+
+
+def _require_node() -> None:
+    remedy = f"install Node {_NODE} or newer; it is needed to translate CQL, not to serve or to match"
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise ContentError("Node is not installed", remedy=remedy)
+    version = _call(["node", "--version"], _HERE, "").strip()
+    if int(version.removeprefix("v").split(".")[0]) < _NODE:
+        raise ContentError(f"Node {version} is too old", remedy=remedy)
 
 
 def _run(folder: Path, files: Iterable[Path], libraries: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -161,7 +214,7 @@ def _run(folder: Path, files: Iterable[Path], libraries: Mapping[str, str]) -> l
         "files": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in files],
         "libraries": {**libraries, "FHIRHelpers": helpers(model_info.read_text(encoding="utf-8"))},
     }
-    answer = _call(["node", "translate.mjs"], folder, json.dumps(request))
+    answer = _call(["node", _SCRIPT], folder, json.dumps(request))
     return list(json.loads(answer))
 
 
@@ -173,26 +226,30 @@ def _call(command: list[str], folder: Path, text: str) -> str:
     return done.stdout
 
 
-def _written(path: Path, answer: Mapping[str, Any], libraries: Mapping[str, str]) -> Translation:
-    own = answer["elm"].get("library", {}).get("identifier", {}).get("id")
-    messages = tuple(_messages(path, own, answer["messages"]))
+def _written(
+    path: Path, answer: Mapping[str, Any], libraries: Mapping[str, str], paths: Mapping[str | None, Path]
+) -> Translation:
+    text = path.read_text(encoding="utf-8")
+    messages = tuple(_messages(path, library_name(text), answer["messages"], paths))
     target = elm_path(path)
     translation = Translation(path, target, False, messages)
     if translation.failed:
         return translation
-    sha256 = fingerprint(path.read_text(encoding="utf-8"), libraries)
-    text = elm_text(answer["elm"], {"translator": TRANSLATOR, "sha256": sha256})
-    changed = not target.is_file() or target.read_text(encoding="utf-8") != text
+    elm = elm_text(answer["elm"], {"translator": TRANSLATOR, "sha256": fingerprint(text, libraries)})
+    changed = not target.is_file() or target.read_text(encoding="utf-8") != elm
     if changed:
-        target.write_text(text, encoding="utf-8")
+        target.write_text(elm, encoding="utf-8")
     return Translation(path, target, changed, messages)
 
 
-def _messages(path: Path, own: str | None, messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
+def _messages(
+    path: Path, own: str | None, messages: Iterable[Mapping[str, Any]], paths: Mapping[str | None, Path]
+) -> Iterator[Message]:
+    """The translator's messages, each at its place: one about an included library names that library's file."""
     for message in messages:
-        library = message["library"]
-        text = message["message"] if library in (own, None) else f"in {library}: {message['message']}"
-        yield Message(path, message["line"] or 1, message["column"] or 1, message["severity"], text)
+        library = message["library"] or own
+        place = path if library == own else paths.get(library, path)
+        yield Message(place, message["line"] or 1, message["column"] or 1, message["severity"], message["message"])
 
 
 def elm_text(elm: Mapping[str, Any], translation: Mapping[str, Any]) -> str:

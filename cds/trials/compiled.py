@@ -22,19 +22,29 @@ OPTIONS: Final = (
 )
 SIGNATURE_LEVEL: Final = "Overloads"
 
-_LIBRARY = re.compile(r"^\s*library\s+(?:\"([^\"]+)\"|([\w.]+))", re.MULTILINE)
-_INCLUDE = re.compile(r"^\s*include\s+(?:\"([^\"]+)\"|([\w.]+))", re.MULTILINE)
+#: CQL's comments, and the texts and quoted names that may hold what looks like one (CQL Author's Guide, Comments).
+_COMMENT_OR_TEXT = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`|//[^\n]*|/\*.*?\*/""", re.DOTALL
+)
+#: A name, plain or quoted, after the names that qualify it.
+_NAME = r"""(?:(?:"[^"]+"|\w+)\.)*(?:"([^"]+)"|(\w+))"""
+_LIBRARY = re.compile(rf"^\s*library\s+{_NAME}", re.MULTILINE)
+_INCLUDE = re.compile(rf"^\s*include\s+{_NAME}", re.MULTILINE)
 
 
 def library_name(cql: str) -> str | None:
     """The identifier of a CQL library, as its `library` declaration says it."""
-    found = _LIBRARY.search(cql)
-    return (found[1] or found[2]).rpartition(".")[2] if found else None
+    found = _LIBRARY.search(_without_comments(cql))
+    return found[1] or found[2] if found else None
 
 
 def includes(cql: str) -> list[str]:
     """The names of the libraries that a CQL library includes."""
-    return [(quoted or plain).rpartition(".")[2] for quoted, plain in _INCLUDE.findall(cql)]
+    return [quoted or plain for quoted, plain in _INCLUDE.findall(_without_comments(cql))]
+
+
+def _without_comments(cql: str) -> str:
+    return _COMMENT_OR_TEXT.sub(lambda found: " " if found[0].startswith("/") else found[0], cql)
 
 
 def sources(paths: Iterable[Path]) -> dict[str, str]:

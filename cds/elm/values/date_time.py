@@ -335,8 +335,8 @@ def highest(value: Temporal) -> Any:
 
 
 def _beside(first: DateTime, second: DateTime, precision: str | None) -> DateTime:
-    """`second` in the time zone of `first`, where hours or finer are compared."""
-    if first.offset is None or (precision is not None and PLACE[precision] <= 2):
+    """`second` in the time zone of `first`, where hours or finer are compared; days without hours stay as written."""
+    if first.offset is None or first.parts[3] is None or (precision is not None and PLACE[precision] <= 2):
         return second
     return second.at_offset(first.offset)
 
