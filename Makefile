@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch "$(STAMP)"
 
 serve: $(STAMP) ## serve on http://127.0.0.1:8080 (CDS_HOST, CDS_PORT)
-	@"$(VENV)/bin/cds" serve
+	@exec "$(VENV)/bin/cds" serve
 
 test: $(STAMP) ## pass all tests
 	@"$(VENV)/bin/python" -m pytest
@@ -33,8 +33,8 @@ check: $(STAMP) ## lint and types
 bench: $(STAMP) ## time per patient, as a ratio to reading the JSON
 	@"$(VENV)/bin/python" benchmarks/match.py
 
-translate: $(STAMP) ## CQL -> ELM, for all trials (needs Node)
-	@"$(VENV)/bin/cds" translate plandefinitions tests/trials/data
+translate: $(STAMP) ## CQL -> ELM, of the trials and the tests (needs Node)
+	@"$(VENV)/bin/cds" translate plandefinitions tests
 
 responses: $(STAMP) ## write anew the responses of hooks/, to be reviewed
 	@"$(VENV)/bin/python" -m pytest tests/hooks/test_requests.py --write-responses

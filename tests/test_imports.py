@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,24 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The dotted names that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported(source: str) -> Iterator[str]:
+    """The dotted names that a module imports, wherever in it; ``from cds import elm`` gives ``cds.elm``."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            yield node.module or ""
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            yield from (f"cds.{alias.name}" for alias in node.names) if module == "cds" else (module,)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    return imported(path.read_text(encoding="utf-8"))
+
+
+def strays(owner: str, names: Iterable[str]) -> set[str]:
+    """The rooms of ours among the imported `names` that a module of the room `owner` may not import."""
+    return {name.split(".")[1] for name in names if name.startswith("cds.")} - MAY_IMPORT[owner] - {owner}
 
 
 def name_of(path: Path) -> str:
@@ -52,19 +62,39 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_run_one_way(path: Path) -> None:
-    allowed = MAY_IMPORT[room(path)] | {room(path)}
-    ours = {name.split(".")[1] for name in imported(path) if name.startswith("cds.")}
-    assert ours <= allowed
+    assert strays(room(path), imports_of(path)) == set()
+
+
+@pytest.mark.parametrize(
+    ("owner", "source", "stray"),
+    [
+        ("elm", "from cds.fhir.model import FHIRModel", "fhir"),
+        ("trials", "from cds import errors, hooks", "hooks"),
+        ("hooks", "import cds.authoring.translate as desk", "authoring"),
+        ("authoring", "def late():\n    from cds.hooks.cards import card", "hooks"),
+        ("hooks", "from cds.settings import Settings", "settings"),
+    ],
+)
+def test_an_import_the_wrong_way_is_found(owner: str, source: str, stray: str) -> None:
+    assert strays(owner, imported(source)) == {stray}
+
+
+def test_rooms_lie_one_behind_the_other() -> None:
+    """No two rooms may import each other, directly or through others."""
+    behind = {owner: set(rooms) for owner, rooms in MAY_IMPORT.items()}
+    for rooms in behind.values():
+        assert all(behind[owner] <= rooms for owner in rooms), "what a room builds on, it may use"
+    assert not [owner for owner, rooms in behind.items() if owner in rooms]
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path not in FLASK], ids=name_of)
 def test_flask_stays_at_the_door(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imported(path)} & {"flask", "werkzeug"}
+    assert not {name.split(".")[0] for name in imports_of(path)} & {"flask", "werkzeug"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "elm").rglob("*.py")), ids=name_of)
 def test_the_language_needs_no_third_party_but_the_unit_library(path: Path) -> None:
-    foreign = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names) - {"cds"}
+    foreign = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"cds"}
     assert foreign <= UNIT_LIBRARY
 
 
@@ -82,5 +112,6 @@ def test_code_names_no_trial() -> None:
     """What is said of one trial stands in its folder: code knows neither its id nor its drug."""
     trials = [path.parent.name for path in (ROOT / "plandefinitions").glob("*/plan-definition.json")]
     names = re.compile("|".join([*map(re.escape, trials), "cadonilimab", "anlotinib", "lenvatinib"]), re.IGNORECASE)
+    texts = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".mjs", ".json", ".html", ".css"}]
     assert trials
-    assert not [name_of(path) for path in MODULES if names.search(path.read_text(encoding="utf-8"))]
+    assert not [name_of(path) for path in texts if names.search(path.read_text(encoding="utf-8"))]

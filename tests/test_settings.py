@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cds.cli import main
 from cds.errors import ContentError
 from cds.settings import SETTINGS, Settings
 
@@ -29,6 +31,55 @@ def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ContentError) as raised:
         Settings.from_environment(environment)
     assert all(name in str(raised.value) for name in environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CDS_PORT", "0"),
+        ("CDS_PORT", "65536"),
+        ("CDS_PORT", "-1"),
+        ("CDS_WORKERS", "0"),
+        ("CDS_WORKERS", "2.5"),
+        ("CDS_MAX_BODY", "32 MiB"),
+        ("CDS_TIMEZONE", "../etc"),
+        ("CDS_HOOKS", __file__),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(ContentError, match=name):
+        Settings.from_environment({name: text})
+
+
+def test_an_empty_variable_means_the_default() -> None:
+    assert Settings.from_environment({"CDS_PORT": ""}) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1:8080"), ("::1", "[::1]:8080"), ("cds.example", "cds.example:8080")]
+)
+def test_an_address_stands_as_in_a_url(host: str, address: str) -> None:
+    assert Settings.from_environment({"CDS_HOST": host}).address == address
+
+
+@pytest.mark.parametrize("folder", ["CDS_PLANDEFINITIONS", "CDS_HOOKS"])
+def test_serve_with_wrong_settings_says_which_and_stops(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(folder, "/nowhere")
+    result = CliRunner().invoke(main, ["serve"])
+    assert result.exit_code == 1
+    assert f"{folder}='/nowhere': is no folder" in result.stderr
+
+
+def test_serve_with_content_that_cannot_be_loaded_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CDS_PLANDEFINITIONS", str(tmp_path))
+    result = CliRunner().invoke(main, ["serve"])
+    assert result.exit_code == 1
+    assert str(tmp_path) in result.stderr
+
+
+def test_help_tells_of_every_setting() -> None:
+    text = CliRunner().invoke(main, ["serve", "--help"]).stdout
+    assert [setting.name for setting in SETTINGS if setting.name not in text] == []
 
 
 def test_every_setting_is_documented() -> None:

@@ -27,7 +27,7 @@ _HERE = Path(__file__).resolve().parent / "translator"
 _SCRIPT, _LOCK, _STAMP = "translate.mjs", "package-lock.json", "installed"
 #: The oldest Node that the translator runs on.
 _NODE = 20
-_MODEL_INFO = "node_modules/cql-exec-fhir/lib/modelInfos/fhir-modelinfo-4.0.1.xml"
+MODEL_INFO = "node_modules/cql-exec-fhir/lib/modelInfos/fhir-modelinfo-4.0.1.xml"
 _CONVERSION = re.compile(r'<conversionInfo functionName="FHIRHelpers\.(\w+)" fromType="FHIR\.([\w.]+)"')
 
 
@@ -206,7 +206,7 @@ def _require_node() -> None:
 
 
 def _run(folder: Path, files: Iterable[Path], libraries: Mapping[str, str]) -> list[dict[str, Any]]:
-    model_info = folder / _MODEL_INFO
+    model_info = folder / MODEL_INFO
     request = {
         "modelInfo": str(model_info),
         "options": OPTIONS,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cds.elm.ports import Model, Retriever, Terminology, Value
 from cds.elm.values import Date, DateTime, Time
-from cds.errors import EvaluationError
+from cds.errors import CdsError, EvaluationError
 
 if TYPE_CHECKING:
     from cds.elm.library import Definition, Libraries, Parameter
@@ -119,12 +119,14 @@ class Evaluation:
 def located(error: Exception, place: str) -> EvaluationError:
     """`error` as an EvaluationError of `place`; one that knows its place already is handed back.
 
-    The text of a foreign exception is left out: it can quote patient data.
+    Our own errors keep their text; that of a foreign exception is left out: it can quote patient data.
     """
     if isinstance(error, EvaluationError):
         if error.where is None:
             error.where = place
         return error
+    if isinstance(error, CdsError):
+        return EvaluationError(error.message, where=place, remedy=error.remedy)
     if isinstance(error, RecursionError):
         return EvaluationError("the expression is nested too deeply to be evaluated", where=place)
     name = type(error).__name__

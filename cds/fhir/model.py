@@ -14,8 +14,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from cds.elm.operators.interval import selected
 from cds.elm.ports import Structured, Value
-from cds.elm.values import Code, Concept, Date, DateTime, Interval, Quantity, Ratio, Time
+from cds.elm.values import Code, Concept, Date, DateTime, Quantity, Ratio, Time
 from cds.errors import EvaluationError
 
 URI: Final = "http://hl7.org/fhir"
@@ -367,6 +368,8 @@ def to_quantity(value: Value) -> Value:
     """FHIRHelpers.ToQuantity. Raises EvaluationError for ``< 5``: a comparator makes it no exact value."""
     if not isinstance(value, Element):
         return value
+    if not isinstance(value.json, dict):
+        return None
     if value.json.get("value") is not None and value.get("comparator") is not None:
         raise EvaluationError(
             "a FHIR Quantity has a comparator and is no exact System.Quantity",
@@ -379,7 +382,7 @@ def to_quantity_ignoring_comparator(value: Value) -> Value:
     """FHIRHelpers.ToQuantityIgnoringComparator. Raises EvaluationError where the unit's code is not UCUM's."""
     if not isinstance(value, Element):
         return value
-    json = value.json
+    json = value.json if isinstance(value.json, dict) else {}
     number = _decimal(json.get("value"))
     if number is None:
         return None
@@ -435,9 +438,11 @@ def _one_sided(value: Element) -> Value:
 
 
 def _interval(low: Value, high: Value, low_closed: bool = True, high_closed: bool = True) -> Value:
-    if low is None and high is None:
+    """The interval; null where its end lies before its start: which of the two is wrong is not known."""
+    try:
+        return selected(low, high, low_closed, high_closed)
+    except EvaluationError:
         return None
-    return Interval(low, high, low_closed, high_closed)
 
 
 def to_code(value: Value) -> Value:

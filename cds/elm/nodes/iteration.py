@@ -64,7 +64,7 @@ def _filter(compiler: Compiler, node: Json) -> Run:
 
 @node("Repeat", fields=("source", "element", "scope"))
 def _repeat(compiler: Compiler, node: Json) -> Run:
-    """The items, and what `element` gives of them, until nothing new comes."""
+    """What `element` gives of the items, and of what it gave, until nothing new comes."""
     source, steps, element = _compile(compiler, node, "element")
     equal = OPERATORS["Equal"].function
 

@@ -109,7 +109,14 @@ def _interval(compiler: Compiler, node: Json) -> Run:
         _closed(compiler, node, "lowClosed"),
         _closed(compiler, node, "highClosed"),
     ]
-    return compiler.apply(node, selected, operands)
+    return compiler.apply(node, _interval_of, operands)
+
+
+def _interval_of(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Value:
+    """An interval of model primitives (FHIR.dateTime) is one of elements: its parts are converted when it is read."""
+    if isinstance(low, Structured) or isinstance(high, Structured):
+        return Interval(low, high, low_closed is not False, high_closed is not False)
+    return selected(low, high, low_closed, high_closed)
 
 
 def _closed(compiler: Compiler, node: Json, name: str) -> Run:

@@ -1,14 +1,13 @@
-"""What the engine's tests share: libraries of ``data/`` and a patient made of a few resources."""
+"""A small world for the engine: the libraries of ``data/``, ELM by hand, a patient of a few resources."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 
 from cds.elm import Evaluation, Libraries
 from cds.errors import TerminologyError
@@ -90,12 +89,7 @@ def define(name: str, expression: Mapping[str, Any], locator: str = "7:1-7:20") 
     return {"name": name, "context": "Patient", "locator": locator, "expression": expression}
 
 
-@pytest.fixture
-def evaluate() -> Callable[..., Evaluation]:
-    """Starts an evaluation of libraries for a patient (without data unless given)."""
-
-    def start(libraries: Libraries, patient: Patient | None = None, **settings: Any) -> Evaluation:
-        patient = patient or Patient()
-        return Evaluation(libraries, patient, patient, settings.pop("now", NOW), **settings)
-
-    return start
+def evaluation(libraries: Libraries, patient: Patient | None = None, **settings: Any) -> Evaluation:
+    """An evaluation of libraries for a patient (without data unless given), at NOW unless said otherwise."""
+    patient = patient or Patient()
+    return Evaluation(libraries, patient, patient, settings.pop("now", NOW), **settings)

@@ -1,0 +1,195 @@
+"""Libraries: includes and versions, functions by signature, terminology by name, and what definitions rest on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from small_world import Patient, compiled, define, elm, evaluation, library, literal
+
+from cds.elm import Libraries, Retrieval
+from cds.elm.types import ListOf, Named
+from cds.elm.values import Code
+from cds.errors import ElmError, UnsupportedNodeError
+from cds.fhir.model import FHIRModel
+
+FHIR = "{http://hl7.org/fhir}"
+HEMOGLOBIN = "https://trial-match.example/fhir/ValueSet/hemoglobin"
+
+
+@pytest.fixture(scope="module")
+def libraries() -> Libraries:
+    return compiled(elm("Trial"), elm("Shared"))
+
+
+def test_references_are_direct_and_go_through_functions(libraries: Libraries) -> None:
+    definitions = libraries["Trial"].definitions
+    assert [one.name for one in definitions["I1"].references] == ["Hemoglobin high enough", "Is female"]
+    assert [one.name for one in definitions["Hemoglobin high enough"].references] == ["Hemoglobin value"]
+    (results,) = definitions["Latest hemoglobin"].references
+    assert (results.library.id, results.name) == ("Shared", "Hemoglobin results")
+    assert definitions["Problems"].references == ()
+
+
+def test_retrieves_say_type_path_and_codes(libraries: Libraries) -> None:
+    trial, shared = libraries["Trial"].definitions, libraries["Shared"].definitions
+    by_set = Retrieval("Observation", "code", HEMOGLOBIN, "Hemoglobin")
+    assert shared["Hemoglobin results"].retrieves == (by_set,)
+    code = Code("718-7", "http://loinc.org", None, "Hemoglobin [Mass/volume] in Blood")
+    for name in ("By code", "By concept", "By codes"):
+        assert trial[name].retrieves == (Retrieval("Observation", "code", codes=(code,)),)
+    assert trial["Problems"].retrieves == (Retrieval("Condition"),)
+    assert {one.type_name for one in trial["Medications"].retrieves} == {"MedicationRequest", "Medication"}
+
+
+def test_retrieved_types_are_transitive(libraries: Libraries) -> None:
+    trial = libraries["Trial"]
+    assert trial.retrieved_types(["I1"]) == {"Observation", "Patient"}
+    assert trial.retrieved_types(["Problems", "By code"]) == {"Condition", "Observation"}
+    assert trial.retrieved_types([]) == frozenset()
+    with pytest.raises(ElmError, match="'I99'"):
+        trial.retrieved_types(["I99"])
+
+
+def test_definitions_know_their_type_and_whether_it_can_be_cited(libraries: Libraries) -> None:
+    definitions = libraries["Trial"].definitions
+    assert definitions["Cancers"].result_type == ListOf(Named(FHIR + "Condition"))
+    citable = {name for name, one in definitions.items() if one.resource_valued}
+    assert {"Patient", "Cancers", "Cancers with dates", "Latest hemoglobin", "Medications", "Everyone"} <= citable
+    assert citable.isdisjoint({"I1", "Hemoglobin value", "Birthday", "Given names", "Made"})
+    birthday = definitions["Birthday"]
+    assert (birthday.context, birthday.access_level) == ("Patient", "Public")
+    assert birthday.locator is not None
+    assert birthday.place == f"Trial.Birthday @ {birthday.locator}"
+
+
+def test_the_latest_version_answers_unless_one_is_named() -> None:
+    versions = []
+    for version in ("1.9.0", "1.10.0", "1.2.0"):
+        made = library(define("Version", literal(version)))
+        made["library"]["identifier"]["version"] = version
+        versions.append(made)
+    libraries = compiled(*versions)
+    assert libraries["Made"].version == "1.10.0"
+    assert libraries["Made", "1.2.0"].version == "1.2.0"
+    assert "Made" in libraries
+    for key in ("Absent", ("Made", "3.0.0")):
+        with pytest.raises(ElmError, match="no library"):
+            libraries[key]
+
+
+def test_a_library_is_not_taken_twice() -> None:
+    libraries = Libraries()
+    libraries.add(library(define("A", literal(1))))
+    with pytest.raises(ElmError, match="twice") as refused:
+        libraries.add(library(define("B", literal(1))), source="made.elm.json")
+    assert refused.value.where == "made.elm.json"
+
+
+def test_what_was_translated_with_errors_is_refused() -> None:
+    """The translator writes null in place of what it could not translate; that would pass for unknown."""
+    note = {
+        "type": "CqlToElmError",
+        "libraryId": "Made",
+        "startLine": 12,
+        "startChar": 4,
+        "message": "Could not resolve identifier X",
+        "errorSeverity": "error",
+    }
+    broken = library(define("A", {"type": "Null"}), annotation=[note])
+    with pytest.raises(ElmError, match=r"Made:12:4.*identifier X"):
+        Libraries().add(broken)
+    note["errorSeverity"] = "warning"
+    assert Libraries().add(broken).id == "Made"
+
+
+@pytest.mark.parametrize("broken", [{}, {"library": []}, {"library": {"identifier": {}}}])
+def test_what_is_no_library_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(ElmError, match=r"broken\.json"):
+        Libraries().add(broken, source="broken.json")
+
+
+def test_an_absent_include_is_named() -> None:
+    with pytest.raises(ElmError, match=r"library Shared 2\.1\.0 is not there") as refused:
+        compiled(elm("Trial"))
+    assert refused.value.where is not None
+    assert refused.value.where.startswith("Trial.Common")
+
+
+def _including(id: str, other: str, *definitions: dict[str, Any]) -> dict[str, Any]:
+    include = {"localIdentifier": other, "path": other, "version": "1"}
+    return library(*definitions, id=id, includes={"def": [include]})
+
+
+def test_libraries_that_include_each_other_are_refused() -> None:
+    with pytest.raises(ElmError, match="A -> B -> A"):
+        compiled(_including("A", "B"), _including("B", "A"))
+
+
+def test_definitions_in_a_circle_are_refused_by_name() -> None:
+    def to(name: str) -> dict[str, str]:
+        return {"type": "ExpressionRef", "name": name}
+
+    with pytest.raises(UnsupportedNodeError, match=r"Made\.A -> Made\.B -> Made\.A"):
+        compiled(library(define("A", to("B")), define("B", to("A"))))
+
+
+def test_a_function_that_calls_itself_is_refused() -> None:
+    call = {"type": "FunctionRef", "name": "Again", "operand": []}
+    with pytest.raises(UnsupportedNodeError, match=r"Made\.Again -> Made\.Again"):
+        compiled(library({"type": "FunctionDef", "name": "Again", "expression": call}))
+
+
+@pytest.mark.parametrize(("field", "value"), [("external", True), ("context", "Practitioner")])
+def test_what_lies_outside_of_the_data_is_refused(field: str, value: object) -> None:
+    kind = {"type": "FunctionDef"} if field == "external" else {}
+    with pytest.raises(UnsupportedNodeError, match=field):
+        compiled(library({**define("A", literal(1)), **kind, field: value}))
+
+
+def test_the_conversion_library_of_the_model_needs_no_elm_and_may_have_it() -> None:
+    functions = {"type": "FunctionDef", "name": "ToString", "expression": {"type": "NeverCompiled"}}
+    helpers = library(functions, id="FHIRHelpers")
+    helpers["library"]["identifier"]["version"] = "4.0.1"
+    libraries = compiled(elm("Trial"), elm("Shared"), helpers)
+    woman = Patient({"resourceType": "Patient", "gender": "female"})
+    assert evaluation(libraries, woman).evaluate("Trial", "Is female") is True
+
+
+def _function(name: str, kind: str) -> dict[str, Any]:
+    operand = {"name": "x", "operandTypeName": "{urn:hl7-org:elm-types:r1}" + kind}
+    return {"type": "FunctionDef", "name": name, "operand": [operand], "expression": literal(kind)}
+
+
+def test_an_overload_is_chosen_by_signature_by_static_type_or_by_value() -> None:
+    def call(operand: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"type": "FunctionRef", "name": "Kind", "operand": [operand], **more}
+
+    integer = "{urn:hl7-org:elm-types:r1}Integer"
+    made = library(
+        _function("Kind", "String"),
+        _function("Kind", "Integer"),
+        define("By signature", call({"type": "Null"}, signature=[{"type": "NamedTypeSpecifier", "name": integer}])),
+        define("By type", call({**literal(5), "resultTypeName": integer})),
+        define("By value", call(literal(5))),
+        define("By null", call({"type": "Null"})),
+        define("By none", call(literal(True))),
+    )
+    running = evaluation(compiled(made))
+    assert [running.evaluate("Made", f"By {how}") for how in ("signature", "type", "value")] == ["Integer"] * 3
+    assert running.evaluate("Made", "By null") == "String"
+    with pytest.raises(ElmError, match="no overload of 'Kind'"):
+        running.evaluate("Made", "By none")
+
+
+def test_libraries_can_be_added_after_others_are_compiled() -> None:
+    libraries = Libraries(FHIRModel())
+    libraries.add(elm("Shared"))
+    libraries.compile()
+    libraries.add(elm("Trial"))
+    libraries.compile()
+    assert evaluation(libraries, Patient()).evaluate("Trial", "Cancers") == []
+
+
+def test_parameters_are_listed_for_all_libraries(libraries: Libraries) -> None:
+    assert libraries.parameters == {"First Dose": Named("{urn:hl7-org:elm-types:r1}Date")}
