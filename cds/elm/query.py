@@ -245,6 +245,23 @@ def _listing(query: Query) -> Run:
 
 
 def _any_row(query: Query) -> Run:
+    if len(query.sources) > 1:
+        return _any_of_rows(query)
+    source, slot, result, keep = query.sources[0], query.slots[0], query.result, _all(query.keeps)
+
+    def run(frame: Frame) -> Value:
+        items = _items(source(frame))
+        frame[0].spend(len(items))
+        for item in items:
+            frame[slot] = item
+            if (keep is None or keep(frame)) and result(frame) is not None:
+                return True
+        return False
+
+    return run
+
+
+def _any_of_rows(query: Query) -> Run:
     def run(frame: Frame) -> Value:
         values = [source(frame) for source in query.sources]
         return any(query.result(frame) is not None for _ in query.rows(frame, values))

@@ -342,7 +342,7 @@ def resource(json: Any) -> Element | None:
 
 
 def _value_of(value: Value) -> Value:
-    return value.get("value") if isinstance(value, Element) else value
+    return value.get("value") if type(value) is Element else value
 
 
 def to_calendar_unit(unit: Value) -> Value:
@@ -366,7 +366,7 @@ _UNIT_SYSTEMS = (None, "http://unitsofmeasure.org", "http://hl7.org/fhirpath/Cod
 
 def to_quantity(value: Value) -> Value:
     """FHIRHelpers.ToQuantity. Raises EvaluationError for ``< 5``: a comparator makes it no exact value."""
-    if not isinstance(value, Element):
+    if type(value) is not Element:
         return value
     if not isinstance(value.json, dict):
         return None
@@ -380,7 +380,7 @@ def to_quantity(value: Value) -> Value:
 
 def to_quantity_ignoring_comparator(value: Value) -> Value:
     """FHIRHelpers.ToQuantityIgnoringComparator. Raises EvaluationError where the unit's code is not UCUM's."""
-    if not isinstance(value, Element):
+    if type(value) is not Element:
         return value
     json = value.json if isinstance(value.json, dict) else {}
     number = _decimal(json.get("value"))
@@ -394,7 +394,7 @@ def to_quantity_ignoring_comparator(value: Value) -> Value:
 
 def to_ratio(value: Value) -> Value:
     """FHIRHelpers.ToRatio; null where a part is missing."""
-    if not isinstance(value, Element):
+    if type(value) is not Element:
         return value
     parts = [to_quantity(value.get(path)) for path in ("numerator", "denominator")]
     return None if None in parts else Ratio(*parts)
@@ -402,7 +402,7 @@ def to_ratio(value: Value) -> Value:
 
 def to_interval(value: Value) -> Value:
     """FHIRHelpers.ToInterval of a Period, a Range, or a Quantity (whose comparator makes it one-sided)."""
-    if not isinstance(value, Element):
+    if type(value) is not Element:
         return value
     if _PREFIX + "Period" in value.type.lineage:
         return value.once(_period)
@@ -447,7 +447,7 @@ def _interval(low: Value, high: Value, low_closed: bool = True, high_closed: boo
 
 def to_code(value: Value) -> Value:
     """FHIRHelpers.ToCode."""
-    return value.once(_code) if isinstance(value, Element) else value
+    return value.once(_code) if type(value) is Element else value
 
 
 def _code(value: Element) -> Code | None:
@@ -465,7 +465,7 @@ def _code_of(json: Json) -> Code:
 
 def to_concept(value: Value) -> Value:
     """FHIRHelpers.ToConcept."""
-    return value.once(_concept) if isinstance(value, Element) else value
+    return value.once(_concept) if type(value) is Element else value
 
 
 def _concept(value: Element) -> Concept | None:
@@ -519,7 +519,7 @@ def to_boolean(value: Value) -> Value:
 
 def to_value(value: Value) -> Value:
     """FHIRHelpers.ToValue: the System value of whichever type a choice holds."""
-    if not isinstance(value, Element):
+    if type(value) is not Element:
         return value
     if value.type.system is not None:
         return value.get("value")

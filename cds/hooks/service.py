@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cds.errors import ContentError, RequestError
 from cds.hooks.cards import EXTENSION, card, worth_showing
 from cds.hooks.prefetch import Gathered, NoSource, Source, gather, templates
 from cds.hooks.request import HookRequest
 from cds.trials.apply import match
-from cds.trials.catalog import Catalog
+from cds.trials.catalog import Catalog, read_json
 from cds.trials.eligibility import Match
 
 _log = logging.getLogger("cds.hooks")
@@ -47,7 +45,7 @@ class Service:
         Raises ContentError with the file for what cannot serve.
         """
         path = folder / "service.json"
-        content = _read_json(path)
+        content = read_json(path)
         for name in _REQUIRED:
             if not isinstance(content.get(name), str) or not content[name]:
                 raise ContentError(f"has no {name}", where=str(path), remedy=f'add "{name}"')
@@ -127,21 +125,11 @@ def load_services(folder: Path, catalog: Catalog, *, source: Source | None = Non
     return services
 
 
-def _read_json(path: Path) -> Json:
-    try:
-        content = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ContentError(str(error), where=str(path), remedy="mend the JSON") from error
-    if not isinstance(content, dict):
-        raise ContentError("is not a JSON object", where=str(path))
-    return content
-
-
 def _override_reasons(path: Path) -> tuple[Json, ...]:
     """The concepts of a CodeSystem as Codings: why a doctor may pass over a card (code, system and display)."""
     if not path.is_file():
         return ()
-    system = _read_json(path)
+    system = read_json(path)
     try:
         return tuple(
             {"code": concept["code"], "system": system["url"], "display": concept["display"]}

@@ -54,6 +54,19 @@ def test_a_change_of_an_include_makes_an_elm_stale(copied: Path) -> None:
     assert copied / "cadonilimab-es-sclc" / "eligibility.cql" in stale([copied])
 
 
+def test_a_library_is_named_by_its_declaration_and_not_by_a_comment(tmp_path: Path) -> None:
+    text = (
+        "/*\nlibrary of facts\ninclude nothing\n*/\n// library of words: don't\nlibrary Place.\"{name}\" version '1'\n"
+    )
+    files = [tmp_path / "A.cql", tmp_path / "B.cql"]
+    for path in files:
+        path.write_text(text.replace("{name}", path.stem), encoding="utf-8")
+    assert stale([tmp_path]) == files
+    files[1].write_text(text.replace("{name}", "A"), encoding="utf-8")
+    with pytest.raises(ContentError, match="two libraries A"):
+        stale([tmp_path])
+
+
 def test_check_says_what_is_stale_and_exits_with_1(copied: Path) -> None:
     (copied / "shared" / "Screening.elm.json").unlink()
     result = CliRunner().invoke(main, ["translate", "--check", str(copied)])

@@ -235,7 +235,10 @@ def element_of(source: Run, path: str, place: str) -> Run:
 
     def run(frame: Frame) -> Value:
         value = source(frame)
-        return None if value is None else _element(value, path, place)
+        try:
+            return value.get(path)
+        except AttributeError:
+            return None if value is None else _element(value, path, place)
 
     def run_steps(frame: Frame) -> Value:
         try:

@@ -157,6 +157,11 @@ def _in_set(evaluation: Evaluation, value: Value, reference: Value) -> bool:
     if not isinstance(reference, ValueSetRef):
         raise EvaluationError("membership asks for a value set")
     members = evaluation.terminology.value_set(reference.id, reference.version)
+    if isinstance(value, Concept):
+        for code in value.codes:  # noqa: SIM110 (asked for each resource of a type: the loop is what is fast)
+            if (code.system, code.code) in members:
+                return True
+        return False
     if isinstance(value, str):
         return any(code == value for _, code in members)
     return any(pair in members for pair in pairs_of(value))

@@ -32,7 +32,7 @@ def days_in_month(year: int, month: int) -> int:
 class _Temporal:
     """What the three share: components, coarsest first, of which the last may be None."""
 
-    __slots__ = ("_hash", "parts")
+    __slots__ = ("parts",)
 
     #: The place of the first component in PRECISIONS.
     first: int = 0
@@ -156,9 +156,7 @@ class DateTime(_Temporal):
         if not found:
             return None
         *whole, fraction, zone = found.groups()
-        parts = [int(part) for part in whole if part]
-        if fraction:
-            parts.append(int((fraction + "00")[:3]))
+        parts = _components(whole, fraction)
         try:
             return cls(*parts, *([None] * (7 - len(parts))), _offset(zone))  # type: ignore[call-arg]
         except ValueError:
@@ -245,11 +243,8 @@ class Time(_Temporal):
         if not found:
             return None
         *whole, fraction = found.groups()
-        parts = [int(part) for part in whole if part]
-        if fraction:
-            parts.append(int((fraction + "00")[:3]))
         try:
-            return cls(*parts)
+            return cls(*_components(whole, fraction))
         except ValueError:
             return None
 
@@ -281,6 +276,12 @@ _YMD = r"(\d{4})(?:-(\d\d)(?:-(\d\d)"
 _DATE = re.compile(_YMD + r")?)?", re.ASCII)
 _DATE_TIME = re.compile(_YMD + r"(?:T(?:(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?(Z|[+-]\d\d:\d\d)?)?)?)?)?", re.ASCII)
 _TIME = re.compile(r"T?(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?", re.ASCII)
+
+
+def _components(whole: list[str | None], fraction: str | None) -> list[int]:
+    """The numbers of the components that a text names; a fraction of a second is cut to the millisecond."""
+    parts = [int(part) for part in whole if part]
+    return [*parts, int((fraction + "00")[:3])] if fraction else parts
 
 
 def _digits(parts: Components, first: int) -> Iterator[str]:
