@@ -42,6 +42,8 @@ class NodeRule:
 
 NODES: dict[str, NodeRule] = {}
 
+_SYSTEM_URI = "urn:hl7-org:elm-types:r1"
+
 
 def node(*names: str, fields: tuple[str, ...] = ()) -> Callable[[Rule], Rule]:
     """Registers a rule that compiles the ELM nodes `names`, which may have `fields`."""
@@ -77,6 +79,7 @@ class Binding:
 def compile_library(library: Library) -> None:
     """Compiles every parameter default, function and definition of a library whose includes are declared."""
     _load_rules()
+    _check_models(library)
     for item in _entries(library, "parameters"):
         _compile_into(library.parameters[item["name"]], library, item.get("default"))
     seen: dict[str, int] = {}
@@ -97,6 +100,14 @@ def _entries(library: Library, section: str) -> Sequence[Any]:
     from cds.elm.library import entries
 
     return entries(library.elm, section)
+
+
+def _check_models(library: Library) -> None:
+    known = {_SYSTEM_URI, library.model.uri if library.model else None}
+    for item in _entries(library, "usings"):
+        if item.get("uri") not in known:
+            where = f"{library.id}.{item.get('localIdentifier')}"
+            raise UnsupportedNodeError(f"the data model {item.get('uri')} is not supported", where=where)
 
 
 def _check_context(library: Library, item: Json) -> None:

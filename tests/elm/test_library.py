@@ -147,6 +147,21 @@ def test_what_lies_outside_of_the_data_is_refused(field: str, value: object) -> 
         compiled(library({**define("A", literal(1)), **kind, field: value}))
 
 
+def test_a_data_model_that_is_not_ours_is_refused() -> None:
+    made = library(
+        define("A", literal(1)), usings={"def": [{"localIdentifier": "QUICK", "uri": "http://hl7.org/fhir/us"}]}
+    )
+    with pytest.raises(UnsupportedNodeError, match="http://hl7.org/fhir/us"):
+        compiled(made)
+
+
+@pytest.mark.parametrize("field", ["context", "includedIn", "dateLowProperty", "valueSetProperty", "codeFilter"])
+def test_a_retrieve_that_asks_for_more_is_refused(field: str) -> None:
+    retrieve = {"type": "Retrieve", "dataType": "{http://hl7.org/fhir}Observation", field: "x"}
+    with pytest.raises(UnsupportedNodeError, match=field):
+        compiled(library(define("A", retrieve)))
+
+
 def test_the_conversion_library_of_the_model_needs_no_elm_and_may_have_it() -> None:
     functions = {"type": "FunctionDef", "name": "ToString", "expression": {"type": "NeverCompiled"}}
     helpers = library(functions, id="FHIRHelpers")

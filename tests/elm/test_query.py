@@ -103,3 +103,22 @@ def test_an_aggregate_of_a_query_sees_its_lets() -> None:
         "aggregate": {"identifier": "T", "expression": total, "starting": literal(0)},
     }
     assert evaluation(compiled(library(define("Answer", query)))).evaluate("Made", "Answer") == 6
+
+
+def test_in_a_sort_a_name_is_first_an_element_of_what_is_sorted() -> None:
+    def pair(first: int, second: int) -> dict[str, object]:
+        return {
+            "type": "Tuple",
+            "element": [{"name": "A", "value": literal(first)}, {"name": "B", "value": literal(second)}],
+        }
+
+    query = {
+        "type": "Query",
+        "source": [{"alias": "A", "expression": {"type": "List", "element": [pair(2, 1), pair(1, 2)]}}],
+        "return": {"distinct": False, "expression": {"type": "AliasRef", "name": "A"}},
+        "sort": {
+            "by": [{"type": "ByExpression", "direction": "asc", "expression": {"type": "IdentifierRef", "name": "A"}}]
+        },
+    }
+    found = evaluation(compiled(library(define("Answer", query)))).evaluate("Made", "Answer")
+    assert [item.get("B") for item in found] == [2, 1]

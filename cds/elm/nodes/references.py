@@ -67,15 +67,15 @@ def _name(compiler: Compiler, node: Json) -> Run:
 
 @node("IdentifierRef", fields=("name", "libraryName"))
 def _identifier_ref(compiler: Compiler, node: Json) -> Run:
-    """A name that the translator left open: an alias, else an element of what is being sorted, else a definition."""
+    """A name that the translator left open: an element of what is being sorted, else an alias, else a definition."""
     from cds.elm.nodes.literals import element_of
 
     name = node["name"]
     if not node.get("libraryName"):
-        if binding := compiler.binding(name):
-            return compiler.read(binding)
         if this := compiler.binding("$this"):
             return element_of(compiler.read(this), name, compiler.place(node))
+        if binding := compiler.binding(name):
+            return compiler.read(binding)
     owner = library_of(compiler, node)
     if name in owner.definitions:
         return reference(compiler, owner.definitions[name])

@@ -20,7 +20,6 @@ _FIELDS = (
     "codeProperty",
     "codeComparator",
     "codes",
-    "valueSetProperty",
     "dateProperty",
     "dateRange",
 )
