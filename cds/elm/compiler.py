@@ -20,7 +20,7 @@ from cds.elm import types
 from cds.elm.evaluation import UNSET, Frame, located
 from cds.elm.operators import OPERATORS, Operator
 from cds.elm.ports import Model, Value
-from cds.errors import CdsError, ElmError, UnsupportedNodeError
+from cds.errors import UnsupportedNodeError
 
 if TYPE_CHECKING:
     from cds.elm.library import Body, Library, Run, _Compiled
@@ -117,15 +117,13 @@ def _check_context(library: Library, item: Json) -> None:
 
 
 def _compile_into(target: _Compiled, library: Library, expression: Json | None, operands: Sequence[str] = ()) -> None:
-    compiler = Compiler(library, target)
+    from cds.elm.library import well_formed
+
     try:
-        target.compiled(compiler.whole(expression, operands))
-    except CdsError:
-        raise
+        with well_formed(target.place):
+            target.compiled(Compiler(library, target).whole(expression, operands))
     except RecursionError:
         raise UnsupportedNodeError("the expression is nested too deeply", where=target.place) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ElmError(f"malformed ELM: {type(error).__name__}: {error}", where=target.place) from error
 
 
 def _load_rules() -> None:

@@ -13,6 +13,7 @@ Everything here is made once, at load, and shared by all evaluations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,15 @@ class Body:
             seen.update(fresh)
             waiting.extend(fresh)
         return found
+
+
+@contextmanager
+def well_formed(place: str | None) -> Iterator[None]:
+    """Turns what Python says of ELM with missing or odd parts into an ElmError of `place`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ElmError(f"malformed ELM: {type(error).__name__}: {error}", where=place) from error
 
 
 class _Compiled:
@@ -153,6 +163,8 @@ class Library:
         identifier = elm.get("identifier") or {}
         self.id: str = identifier.get("id") or ""
         self.version: str | None = identifier.get("version")
+        if not isinstance(self.version, str | None):
+            raise TypeError("a version is a text")
         self.source = source
         self.elm = elm
         self.model = model
@@ -207,9 +219,10 @@ class Libraries:
         elm = elm_json.get("library", elm_json)
         if not isinstance(elm, Mapping):
             raise ElmError("no ELM library", where=source or None, remedy="expected an object with a 'library'")
-        _refuse_failed_translation(elm, source)
-        library = Library(elm, source, self.model)
-        if not library.id:
+        with well_formed(source or None):
+            _refuse_failed_translation(elm, source)
+            library = Library(elm, source, self.model)
+        if not library.id or not isinstance(library.id, str):
             raise ElmError("a library without an identifier", where=source or None)
         versions = self._by_id.setdefault(library.id, {})
         if library.version in versions:
@@ -222,16 +235,21 @@ class Libraries:
         """Compiles all libraries added since the last time; refuses what cannot be run, by name and locator."""
         from cds.elm.compiler import compile_library
 
-        fresh = [library for library in self._uncompiled if not self._is_native(library)]
+        fresh = []
+        for library in self._uncompiled:
+            with well_formed(library.id):
+                if not self._is_native(library):
+                    self._include(library)
+                    self._declare(library)
+                    fresh.append(library)
         self._uncompiled.clear()
-        for library in fresh:
-            self._include(library)
-            self._declare(library)
         _refuse_include_cycles(fresh)
         for library in fresh:
-            _resolve_codes(library)
+            with well_formed(library.id):
+                _resolve_codes(library)
         for library in fresh:
-            compile_library(library)
+            with well_formed(library.id):
+                compile_library(library)
         _refuse_circular_definitions(fresh)
 
     @property

@@ -109,6 +109,25 @@ def test_what_is_no_library_is_refused(broken: dict[str, Any]) -> None:
         Libraries().add(broken, source="broken.json")
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"includes": {"def": [{"path": "X"}]}},
+        {"parameters": {"def": [{}]}},
+        {"codes": {"def": [{"name": "A", "id": "a", "codeSystem": {"name": "Absent"}}]}},
+        {"valueSets": {"def": [None]}},
+        {"usings": {"def": [5]}},
+        {"identifier": {"id": "Made", "version": {}}},
+        {"annotation": [7]},
+    ],
+)
+def test_malformed_sections_are_a_named_error(sections: dict[str, Any]) -> None:
+    made = library(define("A", literal(1)))
+    made["library"].update(sections)
+    with pytest.raises(ElmError, match="malformed ELM"):
+        compiled(made)
+
+
 def test_an_absent_include_is_named() -> None:
     with pytest.raises(ElmError, match=r"library Shared 2\.1\.0 is not there") as refused:
         compiled(elm("Trial"))
@@ -151,7 +170,7 @@ def test_a_data_model_that_is_not_ours_is_refused() -> None:
     made = library(
         define("A", literal(1)), usings={"def": [{"localIdentifier": "QUICK", "uri": "http://hl7.org/fhir/us"}]}
     )
-    with pytest.raises(UnsupportedNodeError, match="http://hl7.org/fhir/us"):
+    with pytest.raises(UnsupportedNodeError, match=r"http://hl7\.org/fhir/us"):
         compiled(made)
 
 
