@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from cds.fhir.record import PatientRecord
-from cds.trials.apply import match
+from cds.trials.apply import apply, evaluate_record, match
 from cds.trials.catalog import Catalog
 from cds.trials.eligibility import Eligibility, as_json
 
@@ -114,6 +115,22 @@ def test_what_was_not_searched_is_unknown_and_named(demo: Catalog) -> None:
 )
 def test_status(demo: Catalog, status: str, resources: list[dict[str, Any]], patient: dict[str, Any]) -> None:
     assert answer(demo, *resources, **patient).status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "incomplete"), [("eligible", False), ("potentially-eligible", True)], ids=["complete", "thin-record"]
+)
+def test_all_met_is_eligible_unless_the_record_of_the_trial_is_incomplete(
+    demo: Catalog, status: str, incomplete: bool
+) -> None:
+    trial = demo.trials["demo"]
+    decided = tuple(criterion for criterion in trial.criteria if criterion.id in ("D1", "open", "closed", "window"))
+    trial = replace(trial, criteria=decided, record_incomplete=incomplete)
+    record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "p"}, DISEASE, finding(True)], now=NOW)
+    eligibility = apply(
+        trial, record, lambda day: evaluate_record(demo, record, now=NOW, first_dose=day), first_dose=NOW.date()
+    )
+    assert (eligibility.status, eligibility.eligible_from) == (status, NOW.date())
 
 
 def test_a_disease_that_could_not_be_read_never_passes_a_trial_over(demo: Catalog) -> None:
