@@ -438,7 +438,9 @@ def _one_sided(value: Element) -> Value:
 
 
 def _interval(low: Value, high: Value, low_closed: bool = True, high_closed: bool = True) -> Value:
-    """The interval; null where its end lies before its start: which of the two is wrong is not known."""
+    """The interval; null where neither end is known, or the end lies before the start: which is wrong is not known."""
+    if low is None and high is None:
+        return None
     try:
         return selected(low, high, low_closed, high_closed)
     except EvaluationError:

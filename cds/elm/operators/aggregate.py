@@ -8,7 +8,7 @@ from functools import cmp_to_key, reduce
 from typing import Any
 
 from cds.elm.operators import operator
-from cds.elm.operators.arithmetic import add, divide, multiply, power, subtract
+from cds.elm.operators.arithmetic import add, aligned, divide, multiply, power, subtract
 from cds.elm.operators.comparison import equal, order
 from cds.elm.ports import Value
 from cds.elm.values import Quantity
@@ -70,12 +70,16 @@ def _exact(value: Value) -> Value:
 
 
 def _best(items: Value, sign: int) -> Value:
+    """The greatest (1) or least (-1); null where one that cannot be compared with it might be that instead."""
     best: Value = None
+    unsure: list[Value] = []
     for item in _known(items):
-        found = None if best is None else order(item, best)
-        if best is None or (found is not None and found == sign):
+        found = sign if best is None else order(item, best)
+        if found is None:
+            unsure.append(item)
+        elif found == sign:
             best = item
-    return best
+    return best if all(order(best, item) in (sign, 0) for item in unsure) else None
 
 
 @aggregate("Min")
@@ -122,12 +126,20 @@ def geometric_mean(items: Value) -> Value:
 
 
 def _variance(items: Value, fewer: int) -> Value:
-    known = [_exact(item) for item in _known(items)]
+    known = _in_one_unit([_exact(item) for item in _known(items)])
     if len(known) <= fewer:
         return None
     mean = divide(reduce(add, known), Decimal(len(known)))
     squares = [_squared(subtract(item, mean)) for item in known]
     return divide(reduce(add, squares), Decimal(len(known) - fewer))
+
+
+def _in_one_unit(values: list[Value]) -> list[Value]:
+    """Quantities in the finest of their units: squares of several units do not add up."""
+    if len({value.unit for value in values if isinstance(value, Quantity)}) < 2:
+        return values
+    zero = reduce(lambda zero, value: Quantity(Decimal(0), aligned(zero, value)[2]), values)
+    return [Quantity(aligned(zero, value)[1], zero.unit) for value in values]
 
 
 def _squared(value: Value) -> Value:

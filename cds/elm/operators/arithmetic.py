@@ -24,7 +24,7 @@ from cds.elm.values.primitive import (
     decimal,
     integer,
 )
-from cds.elm.values.quantity import convertible, scaled, ucum
+from cds.elm.values.quantity import comparable, scaled, ucum
 from cds.elm.values.uncertainty import uncertain
 from cds.errors import EvaluationError, UnitError
 
@@ -60,12 +60,16 @@ def _times(one: Any, other: Any) -> Any:
     return CONTEXT.multiply(one, other) if isinstance(one, Decimal) else one * other
 
 
-def _same_unit(first: Quantity, second: Quantity) -> Decimal:
-    """The second quantity's value in the first one's unit. Raises UnitError where it has none."""
-    by = convertible(second.unit, first.unit)
+def aligned(first: Quantity, second: Quantity) -> tuple[Decimal, Decimal, str]:
+    """The values of two quantities in the finer of their units, and that unit. Raises UnitError where they differ."""
+    if first.unit == second.unit:
+        return first.value, second.value, first.unit
+    by = comparable(second.unit, first.unit)
     if by is None:
         raise UnitError(f"{second.unit!r} cannot be converted to {first.unit!r}")
-    return scaled(second.value, by)
+    if by < 1:
+        return scaled(first.value, 1 / by), second.value, second.unit
+    return first.value, scaled(second.value, by), first.unit
 
 
 def _quantity(value: Decimal | None, unit: str) -> Quantity | None:
@@ -79,7 +83,8 @@ def add(first: Value, second: Value) -> Value:
     if first is None or second is None:
         return None
     if isinstance(first, Quantity) and isinstance(second, Quantity):
-        return _quantity(CONTEXT.add(first.value, _same_unit(first, second)), first.unit)
+        one, other, unit = aligned(first, second)
+        return _quantity(CONTEXT.add(one, other), unit)
     if isinstance(first, str):
         return first + second
     if isinstance(first, _TEMPORAL):
@@ -95,16 +100,13 @@ def subtract(first: Value, second: Value) -> Value:
     if first is None or second is None:
         return None
     if isinstance(first, Quantity) and isinstance(second, Quantity):
-        return _quantity(CONTEXT.subtract(first.value, _same_unit(first, second)), first.unit)
+        one, other, unit = aligned(first, second)
+        return _quantity(CONTEXT.subtract(one, other), unit)
     if isinstance(first, _TEMPORAL):
         from cds.elm.operators.date_time import moved
 
         return moved(first, second, -1)
     return _both(first, second, _minus)
-
-
-def _factored(unit: str) -> str:
-    return ucum(unit)
 
 
 @operator("Multiply")
@@ -114,14 +116,16 @@ def multiply(first: Value, second: Value) -> Value:
         return None
     if isinstance(first, Quantity) or isinstance(second, Quantity):
         one, other = _as_quantity(first), _as_quantity(second)
-        units = [unit for unit in (_factored(one.unit), _factored(other.unit)) if unit != "1"]
-        unit = _power_of_two(units) or ".".join(units) or "1"
-        return _quantity(CONTEXT.multiply(one.value, other.value), unit)
+        return _quantity(CONTEXT.multiply(one.value, other.value), _product(one.unit, other.unit))
     return _both(first, second, _times)
 
 
-def _power_of_two(units: list[str]) -> str | None:
-    return f"{units[0]}2" if len(units) == 2 and units[0] == units[1] and units[0].isalpha() else None
+def _product(first: str, second: str) -> str:
+    """The unit of a product; times a number, the unit (and a calendar duration) stays what it is."""
+    one, other = ucum(first), ucum(second)
+    if one == "1" or other == "1":
+        return first if other == "1" else second
+    return f"{one}2" if one == other and one.isalpha() else f"{one}.{other}"
 
 
 def _as_quantity(value: Value) -> Quantity:
@@ -142,13 +146,14 @@ def divide(first: Value, second: Value) -> Value:
 def _divided(first: Quantity, second: Quantity) -> Quantity | None:
     if second.value == 0:
         return None
-    one, other = _factored(first.unit), _factored(second.unit)
+    one, other = ucum(first.unit), ucum(second.unit)
     if other == "1":
         return _quantity(CONTEXT.divide(first.value, second.value), first.unit)
-    if (by := convertible(other, one)) is not None:
-        divisor = scaled(second.value, by)
-        return None if divisor == 0 else _quantity(CONTEXT.divide(first.value, divisor), "1")
-    return _quantity(CONTEXT.divide(first.value, second.value), f"{one}/{other}")
+    if comparable(second.unit, first.unit) is not None:
+        dividend, divisor, _ = aligned(first, second)
+        return _quantity(CONTEXT.divide(dividend, divisor), "1")
+    divisor_unit = f"({other})" if "/" in other or "." in other else other
+    return _quantity(CONTEXT.divide(first.value, second.value), f"{one}/{divisor_unit}")
 
 
 @operator("TruncatedDivide")
@@ -175,7 +180,8 @@ def _whole(value: Decimal) -> Decimal:
 def modulo(first: Value, second: Value) -> Value:
     """B.4.12 Modulo: the remainder of truncated division."""
     if isinstance(first, Quantity) and isinstance(second, Quantity):
-        return _quantity(modulo(first.value, _same_unit(first, second)), first.unit)
+        one, other, unit = aligned(first, second)
+        return _quantity(modulo(one, other), unit)
     if first is None or second is None or second == 0:
         return None
     if isinstance(first, Decimal) or isinstance(second, Decimal):
@@ -229,14 +235,11 @@ def truncate(value: Value) -> Value:
 
 @operator("Round", fields=("operand", "precision"))
 def round_(value: Value, precision: Value) -> Value:
-    """B.4.19 Round: half a step goes up (-0.5 to 0, -1.5 to -1), as the specification's examples have it."""
+    """B.4.19 Round: half a step goes away from zero (0.5 to 1, -0.5 to -1)."""
     if value is None:
         return None
     step = Decimal(1).scaleb(-(precision or 0))
-    number = Decimal(value)
-    if number < 0:
-        return decimal(CONTEXT.multiply((number / step - Decimal("0.5")).to_integral_value(ROUND_CEILING), step))
-    return decimal(number.quantize(step, ROUND_HALF_UP, context=CONTEXT))
+    return decimal(Decimal(value).quantize(step, ROUND_HALF_UP, context=CONTEXT))
 
 
 def _real(compute: Callable[[Decimal], Decimal], value: Value) -> Value:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from cds.elm.operators import operator
-from cds.elm.ports import Structured, Value
+from cds.elm.ports import Value
 from cds.elm.values import (
     Code,
     Concept,
     Date,
     DateTime,
     Interval,
+    Long,
     Quantity,
     Ratio,
     Time,
@@ -21,11 +23,14 @@ from cds.elm.values import (
     Uncertainty,
 )
 from cds.elm.values.date_time import compare
-from cds.elm.values.quantity import CALENDAR_UNITS, convertible, scaled
+from cds.elm.values.primitive import CONTEXT
+from cds.elm.values.quantity import interchangeable, scaled
+from cds.elm.values.quantity import order as order_of_quantities
 from cds.errors import EvaluationError
 
 Truth = bool | None
 _TEMPORAL = (Date, DateTime, Time)
+_SPACE = re.compile(r"\s")
 
 
 def order(first: Value, second: Value, precision: str | None = None) -> int | None:
@@ -39,22 +44,13 @@ def order(first: Value, second: Value, precision: str | None = None) -> int | No
     if isinstance(first, _TEMPORAL) and isinstance(second, _TEMPORAL):
         return compare(first, second, precision)
     if isinstance(first, Quantity) and isinstance(second, Quantity):
-        by = convertible(second.unit, first.unit)
-        if by is None or _definite(first.unit) != _definite(second.unit):
-            return None
-        other = scaled(second.value, by)
-        return (first.value > other) - (first.value < other)
+        return order_of_quantities(first, second)
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
         return _order_of_uncertain(first, second)
     try:
         return int(first > second) - int(first < second)
     except TypeError as error:
         raise EvaluationError(f"{_kind(first)} and {_kind(second)} have no order") from error
-
-
-def _definite(unit: str) -> str:
-    """Calendar years and months are not of definite length, so they compare with their like alone (section 5.6)."""
-    return {"a": "year", "mo": "month"}.get(CALENDAR_UNITS.get(unit, ""), "definite") if unit else "definite"
 
 
 def _kind(value: Value) -> str:
@@ -115,14 +111,16 @@ def equal(first: Value, second: Value) -> Truth:
     """B.12 Equal: null where either is; of structures, false where any part differs, else null where any is open."""
     if first is None or second is None:
         return None
-    if isinstance(first, str):
+    kind = type(first)
+    if kind is type(second) and kind in _SIMPLE:
         return bool(first == second)
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
         return _uncertain_equal(first, second)
-    for kind, same_kind in _EQUALITIES:
-        if isinstance(first, kind) and isinstance(second, kind):
-            return same_kind(first, second)
-    return bool(first == second)
+    alike = _EQUALITIES.get(kind)
+    if alike is not None and isinstance(second, alike[0]):
+        return alike[1](first, second)
+    # To Python, true is 1.
+    return bool(first == second) and isinstance(first, bool) is isinstance(second, bool)
 
 
 def _in_order(first: Value, second: Value) -> Truth:
@@ -180,19 +178,28 @@ def every(answers: Any) -> Truth:
 def _intervals_equal(first: Interval, second: Interval) -> Truth:
     from cds.elm.operators.interval import end, start
 
-    return every((equal_parts(start(first), start(second)), equal_parts(end(first), end(second))))
+    lows = _edges_equal(start(first), start(second), first.low_closed and second.low_closed)
+    return every((lows, _edges_equal(end(first), end(second), first.high_closed and second.high_closed)))
 
 
-_EQUALITIES: tuple[tuple[Any, Callable[[Any, Any], Truth]], ...] = (
-    (_TEMPORAL, _in_order),
-    (Quantity, _in_order),
-    (Code, _parts_equal("code", "system", "version", "display")),
-    (Concept, _parts_equal("codes", "display")),
-    ((list, tuple), _lists_equal),
-    (Interval, _intervals_equal),
-    (Tuple, _tuples_equal),
-    (Ratio, _parts_equal("numerator", "denominator")),
-)
+def _edges_equal(one: Value, other: Value, closed: bool) -> Truth:
+    """Two nulls that are closed are the limit of the same type; open ones are unknown."""
+    return equal_parts(one, other) if closed else equal(one, other)
+
+
+#: Types whose own equality is CQL's.
+_SIMPLE = frozenset((str, int, bool, Decimal, Long))
+#: By the type of the first value: what the second may be, and how the two are compared.
+_EQUALITIES: dict[type, tuple[Any, Callable[[Any, Any], Truth]]] = {
+    **dict.fromkeys(_TEMPORAL, (_TEMPORAL, _in_order)),
+    Quantity: (Quantity, _in_order),
+    Code: (Code, _parts_equal("code", "system", "version", "display")),
+    Concept: (Concept, _parts_equal("codes", "display")),
+    **dict.fromkeys((list, tuple), ((list, tuple), _lists_equal)),
+    Interval: (Interval, _intervals_equal),
+    Tuple: (Tuple, _tuples_equal),
+    Ratio: (Ratio, _parts_equal("numerator", "denominator")),
+}
 
 
 @operator("NotEqual")
@@ -204,20 +211,22 @@ def not_equal(first: Value, second: Value) -> Truth:
 
 @operator("Equivalent")
 def equivalent(first: Value, second: Value) -> bool:
-    """B.12 Equivalent: never null; text without regard to case and spaces, decimals to the coarser precision,
-    codes without version and display, concepts by any code that they share."""
+    """12.2 Equivalent: never null.
+
+    Text is compared without regard to case, any white space being like any other; decimals as rounded to the coarser
+    of the two; quantities in the finer of their units; codes by code and system, exactly; concepts by any code that
+    they share.
+    """
     if first is None or second is None:
         return first is second
-    for kind, same_kind in _EQUIVALENCES:
-        if isinstance(first, kind) and isinstance(second, kind):
-            return same_kind(first, second)
-    if isinstance(first, Concept) or isinstance(second, Concept):
+    alike = _EQUIVALENCES.get(type(first))
+    if alike is not None and isinstance(second, alike[0]):
+        return alike[1](first, second)
+    if isinstance(first, Concept | Code) and isinstance(second, Concept | Code):
         return _share_a_code(first, second)
-    if isinstance(first, Decimal) or isinstance(second, Decimal):
-        return _decimals_equivalent(first, second)
-    if isinstance(first, Structured) or isinstance(second, Structured):
-        return bool(first == second)
-    return type(first) is type(second) and bool(first == second)
+    if isinstance(first, int | Decimal) and isinstance(second, int | Decimal):
+        return _numbers_equivalent(first, second)
+    return equal(first, second) is True
 
 
 def _texts_equivalent(first: str, second: str) -> bool:
@@ -225,7 +234,7 @@ def _texts_equivalent(first: str, second: str) -> bool:
 
 
 def _codes_equivalent(first: Code, second: Code) -> bool:
-    return equivalent(first.code, second.code) and first.system == second.system
+    return first.code == second.code and first.system == second.system
 
 
 def _dates_equivalent(first: Any, second: Any) -> bool:
@@ -233,8 +242,12 @@ def _dates_equivalent(first: Any, second: Any) -> bool:
 
 
 def _quantities_equivalent(first: Quantity, second: Quantity) -> bool:
-    by = convertible(second.unit, first.unit)
-    return by is not None and equivalent(first.value, scaled(second.value, by))
+    by = interchangeable(second.unit, first.unit)
+    if by is None:
+        return False
+    if by < 1:
+        return _numbers_equivalent(scaled(first.value, 1 / by), second.value)
+    return _numbers_equivalent(first.value, scaled(second.value, by))
 
 
 def _lists_equivalent(first: Any, second: Any) -> bool:
@@ -252,7 +265,7 @@ def _intervals_equivalent(first: Interval, second: Interval) -> bool:
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.lower().split())
+    return _SPACE.sub(" ", text).casefold()
 
 
 def _share_a_code(first: Value, second: Value) -> bool:
@@ -261,15 +274,16 @@ def _share_a_code(first: Value, second: Value) -> bool:
     return any(equivalent(code, candidate) for code in one for candidate in other)
 
 
-def _decimals_equivalent(first: Value, second: Value) -> bool:
+def _numbers_equivalent(first: Value, second: Value) -> bool:
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
     one, other = Decimal(first), Decimal(second)
-    places = min(_places(one), _places(other))
-    step = Decimal(1).scaleb(-places)
-    return one.quantize(step) == other.quantize(step)
+    step = Decimal(1).scaleb(-min(_places(one), _places(other)))
+    return one.quantize(step, ROUND_HALF_UP, CONTEXT) == other.quantize(step, ROUND_HALF_UP, CONTEXT)
 
 
 def _places(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
+    exponent = value.normalize(CONTEXT).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
@@ -279,13 +293,13 @@ def _ratios_equivalent(first: Ratio, second: Ratio) -> bool:
     return equivalent(multiply(first.numerator, second.denominator), multiply(second.numerator, first.denominator))
 
 
-_EQUIVALENCES: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
-    (str, _texts_equivalent),
-    (Code, _codes_equivalent),
-    (_TEMPORAL, _dates_equivalent),
-    (Quantity, _quantities_equivalent),
-    ((list, tuple), _lists_equivalent),
-    (Tuple, _tuples_equivalent),
-    (Interval, _intervals_equivalent),
-    (Ratio, _ratios_equivalent),
-)
+_EQUIVALENCES: dict[type, tuple[Any, Callable[[Any, Any], bool]]] = {
+    str: (str, _texts_equivalent),
+    Code: (Code, _codes_equivalent),
+    **dict.fromkeys(_TEMPORAL, (_TEMPORAL, _dates_equivalent)),
+    Quantity: (Quantity, _quantities_equivalent),
+    **dict.fromkeys((list, tuple), ((list, tuple), _lists_equivalent)),
+    Tuple: (Tuple, _tuples_equivalent),
+    Interval: (Interval, _intervals_equivalent),
+    Ratio: (Ratio, _ratios_equivalent),
+}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cds.elm.operators import operator
 from cds.elm.ports import Value
 from cds.elm.values import Date, DateTime, Interval, Quantity, Time
-from cds.elm.values.date_time import PLACE, PRECISIONS, compare, days_in_month, highest, lowest, rebuilt
+from cds.elm.values.date_time import PLACE, PRECISIONS, days_in_month, highest, lowest, rebuilt
 from cds.elm.values.quantity import CALENDAR_UNITS
 from cds.elm.values.uncertainty import uncertain
 from cds.errors import EvaluationError
@@ -199,7 +199,9 @@ def same_as(first: Value, second: Value, *, precision: str | None) -> Value:
                 same_as(end(first), end(second), precision=precision),
             )
         )
-    found = compare(first, second, _precision(precision))
+    from cds.elm.operators.comparison import order
+
+    found = order(first, second, _precision(precision))
     return None if found is None else found == 0
 
 
@@ -221,20 +223,31 @@ def difference_between(first: Value, second: Value, *, precision: str) -> Value:
 def _between(first: Value, second: Value, precision: str, measure: Any) -> Value:
     if first is None or second is None:
         return None
-    if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset is not None:
-        # Boundaries of days and longer are crossed on the calendars as written; durations, and hours, in one time zone.
-        by_calendar = measure is _difference and PLACE.get(precision, 2) <= 2
-        second = second if by_calendar else second.at_offset(first.offset)
     if isinstance(first, Date) and isinstance(second, DateTime):
         second = second.date
     if isinstance(second, Date) and isinstance(first, DateTime):
         first = first.date
     if precision != "week" and PLACE[precision] - first.first >= len(first.parts):
         raise EvaluationError(f"{type(first).__name__} knows no {precision}")
-    first, second = _to_the_millisecond(first), _to_the_millisecond(second)
-    low = measure(highest(first), lowest(second), precision)
-    high = measure(lowest(first), highest(second), precision)
+    if precision != "millisecond":
+        first, second = _to_the_millisecond(first), _to_the_millisecond(second)
+    # Boundaries of days and longer are crossed on the calendars as written; durations, and hours, in one time zone.
+    as_written = measure is _difference and PLACE.get(precision, 2) <= 2
+    beside = _as_written if as_written else _in_one_zone
+    low = measure(*beside(highest(first), lowest(second)), precision)
+    high = measure(*beside(lowest(first), highest(second)), precision)
     return uncertain(low, high)
+
+
+def _as_written(first: Any, second: Any) -> tuple[Any, Any]:
+    return first, second
+
+
+def _in_one_zone(first: Any, second: Any) -> tuple[Any, Any]:
+    """The two, the second in the time zone of the first."""
+    if isinstance(first, DateTime) and first.offset is not None and second.offset != first.offset:
+        return first, second.at_offset(first.offset)
+    return first, second
 
 
 def _to_the_millisecond(value: Any) -> Any:
@@ -246,13 +259,18 @@ def _to_the_millisecond(value: Any) -> Any:
 
 
 def _duration(first: Any, second: Any, precision: str) -> int:
+    """Whole periods. A month is over when adding it gives no later date: from 31 January to 28 February is one.
+
+    So it is in appendix H, example 4.b (from 29 February 2012 to 28 February 2014 are two years).
+    """
     if precision in ("year", "month"):
+        if second.parts < first.parts:
+            return -_duration(second, first, precision)
         months = _months(second) - _months(first)
-        if months > 0 and _within_month(second) < _within_month(first):
+        day = min(first.day, days_in_month(second.year, second.month))
+        if second.parts[2:] < (day, *first.parts[3:]):
             months -= 1
-        elif months < 0 and _within_month(second) > _within_month(first):
-            months += 1
-        return _towards_zero(months, 12) if precision == "year" else months
+        return months // 12 if precision == "year" else months
     span = _milliseconds(second) - _milliseconds(first)
     return _towards_zero(span, _SIZES[precision])
 
@@ -277,10 +295,6 @@ def _towards_zero(number: int, size: int) -> int:
 
 def _months(value: Any) -> int:
     return int(value.year * 12 + value.month)
-
-
-def _within_month(value: Any) -> tuple[int, ...]:
-    return tuple(value.parts[2:])
 
 
 def _ordinal(value: Any) -> int:

@@ -12,12 +12,13 @@ from typing import Any
 
 from cds.elm.operators import operator
 from cds.elm.operators.arithmetic import add, limit_like, step, subtract
-from cds.elm.operators.comparison import Truth, every, order
+from cds.elm.operators.comparison import Truth, bounds, every, order
 from cds.elm.operators.comparison import equal as equal_values
 from cds.elm.ports import Value
-from cds.elm.values import Date, DateTime, Interval, Quantity, Time
+from cds.elm.values import Date, DateTime, Interval, Quantity, Time, Uncertainty
 from cds.elm.values.date_time import PLACE
-from cds.errors import EvaluationError
+from cds.elm.values.quantity import comparable, scaled
+from cds.errors import EvaluationError, UnitError
 
 _TEMPORAL = (Date, DateTime, Time)
 
@@ -44,10 +45,11 @@ def end(interval: Value) -> Value:
     return interval.high if interval.high_closed else step(interval.high, -1)
 
 
-def selected(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Interval | None:
-    """The interval of an Interval selector (B.1.9). Raises EvaluationError where its end lies before its start."""
-    if low is None and high is None:
-        return None
+def selected(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Interval:
+    """The interval of an Interval selector (B.1.9). Raises EvaluationError where its end lies before its start.
+
+    One of two nulls is an interval still: a period of which neither end is known holds any day or none.
+    """
     interval = Interval(low, high, low_closed is not False, high_closed is not False)
     if low is not None and high is not None:
         found = order(low, high)
@@ -61,13 +63,22 @@ def _place(precision: str | None) -> Any:
 
 
 def _before(first: Value, second: Value, precision: Any = None) -> Truth:
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        (low, high), (least, most) = bounds(first), bounds(second)
+        return True if _before(high, least, precision) else False if _at_or_before(most, low, precision) else None
     found = order(first, second, precision)
     return None if found is None else found < 0
 
 
 def _at_or_before(first: Value, second: Value, precision: Any = None) -> Truth:
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        return _not(_before(second, first, precision))
     found = order(first, second, precision)
     return None if found is None else found <= 0
+
+
+def _same(first: Value, second: Value, precision: Any = None) -> Truth:
+    return every((_at_or_before(first, second, precision), _at_or_before(second, first, precision)))
 
 
 def _not(answer: Truth) -> Truth:
@@ -78,9 +89,23 @@ def _some(answers: Iterable[Truth]) -> Truth:
     return _not(every(_not(answer) for answer in answers))
 
 
+def _low(interval: Interval) -> Value:
+    """The first point; where it is unknown, any from the type's limit up to the last point."""
+    if interval.low is None and not interval.low_closed and interval.high is not None:
+        return Uncertainty(limit_like(interval.high, 0), end(interval))
+    return start(interval)
+
+
+def _high(interval: Interval) -> Value:
+    """The last point; where it is unknown, any from the first point up to the type's limit."""
+    if interval.high is None and not interval.high_closed and interval.low is not None:
+        return Uncertainty(start(interval), limit_like(interval.low, 1))
+    return end(interval)
+
+
 def _edges(value: Value) -> tuple[Value, Value]:
     """The first and the last point of an interval, or a point twice."""
-    return (start(value), end(value)) if isinstance(value, Interval) else (value, value)
+    return (_low(value), _high(value)) if isinstance(value, Interval) else (value, value)
 
 
 # -- membership -------------------------------------------------------------------------------------------------
@@ -102,7 +127,7 @@ def _place_is_finer(precision: Any, point: Value) -> bool:
 
 def _after_low(interval: Interval, point: Value, precision: Any) -> Truth:
     if interval.low is None:
-        return True if interval.low_closed else None
+        return True if interval.low_closed else _at_or_before(_low(interval), point)
     return (
         _at_or_before(interval.low, point, precision)
         if interval.low_closed
@@ -112,7 +137,7 @@ def _after_low(interval: Interval, point: Value, precision: Any) -> Truth:
 
 def _before_high(interval: Interval, point: Value, precision: Any) -> Truth:
     if interval.high is None:
-        return True if interval.high_closed else None
+        return True if interval.high_closed else _at_or_before(point, _high(interval))
     return (
         _at_or_before(point, interval.high, precision)
         if interval.high_closed
@@ -194,8 +219,8 @@ def overlaps_before(first: Value, second: Value, *, precision: str | None = None
     if not _pair(first, second):
         return None
     place = _place(precision)
-    starts = _before(start(first), start(second), place)
-    return every((starts, _at_or_before(start(second), end(first), place)))
+    starts = _before(_low(first), _low(second), place)
+    return every((starts, _at_or_before(_low(second), _high(first), place)))
 
 
 @operator("OverlapsAfter", settings=("precision",))
@@ -204,8 +229,8 @@ def overlaps_after(first: Value, second: Value, *, precision: str | None = None)
     if not _pair(first, second):
         return None
     place = _place(precision)
-    ends = _before(end(second), end(first), place)
-    return every((ends, _at_or_before(start(first), end(second), place)))
+    ends = _before(_high(second), _high(first), place)
+    return every((ends, _at_or_before(_low(first), _high(second), place)))
 
 
 def _meets(earlier: Interval, later: Interval, precision: Any) -> Truth:
@@ -214,9 +239,13 @@ def _meets(earlier: Interval, later: Interval, precision: Any) -> Truth:
         return None
     if equal_values(last, limit_like(last, 1)):
         return False
-    following = step(last, 1)
-    found = order(following, first, precision)
-    return None if found is None else found == 0
+    if precision is not None and isinstance(last, _TEMPORAL):
+        from cds.elm.operators.date_time import moved
+
+        following = moved(last, Quantity(Decimal(1), precision), 1)
+    else:
+        following = step(last, 1)
+    return _same(following, first, precision)
 
 
 @operator("MeetsBefore", settings=("precision",))
@@ -237,18 +266,13 @@ def meets(first: Value, second: Value, *, precision: str | None = None) -> Truth
     return _some((meets_before(first, second, precision=precision), meets_after(first, second, precision=precision)))
 
 
-def _same(first: Value, second: Value, precision: Any) -> Truth:
-    found = order(first, second, precision)
-    return None if found is None else found == 0
-
-
 @operator("Starts", settings=("precision",))
 def starts(first: Value, second: Value, *, precision: str | None = None) -> Truth:
     """B.7.28 Starts."""
     if not _pair(first, second):
         return None
     place = _place(precision)
-    return every((_same(start(first), start(second), place), _at_or_before(end(first), end(second), place)))
+    return every((_same(_low(first), _low(second), place), _at_or_before(_high(first), _high(second), place)))
 
 
 @operator("Ends", settings=("precision",))
@@ -257,7 +281,7 @@ def ends(first: Value, second: Value, *, precision: str | None = None) -> Truth:
     if not _pair(first, second):
         return None
     place = _place(precision)
-    return every((_at_or_before(start(second), start(first), place), _same(end(first), end(second), place)))
+    return every((_at_or_before(_low(second), _low(first), place), _same(_high(first), _high(second), place)))
 
 
 # -- new intervals ----------------------------------------------------------------------------------------------
@@ -277,7 +301,12 @@ def union(first: Interval, second: Interval) -> Interval | None:
     """B.7.29 Union: null where the two neither overlap nor meet."""
     if _some((overlaps(first, second), meets(first, second))) is not True:
         return None
-    return Interval(_least(start(first), start(second)), _greatest(end(first), end(second)))
+    return _between(_least(start(first), start(second)), _greatest(end(first), end(second)))
+
+
+def _between(low: Value, high: Value) -> Interval:
+    """The interval of two points, of which one that is null is unknown."""
+    return Interval(low, high, low is not None, high is not None)
 
 
 def intersect(first: Interval, second: Interval) -> Interval | None:
@@ -285,23 +314,19 @@ def intersect(first: Interval, second: Interval) -> Interval | None:
     if overlaps(first, second) is False:
         return None
     low, high = _greatest(start(first), start(second)), _least(end(first), end(second))
-    if low is None and high is None:
-        return None
-    if low is not None and high is not None:
-        return Interval(low, high)
-    return Interval(low, high, low is not None, high is not None)
+    return None if low is None and high is None else _between(low, high)
 
 
 def except_(first: Interval, second: Interval) -> Interval | None:
     """B.7.7 Except: null where nothing, or two pieces, would be left."""
-    (low, high), (least, most) = _edges(first), _edges(second)
     if overlaps(first, second) is False:
         return first
+    (low, high), (least, most) = _edges(first), _edges(second)
     left, right = _before(low, least), _before(most, high)
-    if left is True and right is False:
-        return Interval(low, step(least, -1))
-    if left is False and right is True:
-        return Interval(step(most, 1), high)
+    if left is True and right is False and (last := start(second)) is not None:
+        return _between(start(first), step(last, -1))
+    if left is False and right is True and (last := end(second)) is not None:
+        return _between(step(last, 1), end(first))
     return None
 
 
@@ -310,7 +335,7 @@ def width(interval: Value) -> Value:
     """B.7.30 Width. Raises EvaluationError for dates, whose widths are durations."""
     if interval is None:
         return None
-    low, high = _edges(interval)
+    low, high = start(interval), end(interval)
     if isinstance(low, _TEMPORAL) or isinstance(high, _TEMPORAL):
         raise EvaluationError("the width of an interval of dates: ask for its duration instead")
     return subtract(high, low)
@@ -334,7 +359,7 @@ def point_from(interval: Value) -> Value:
     """B.7.18 Point From. Raises EvaluationError where the interval has more than one point."""
     if interval is None:
         return None
-    low, high = _edges(interval)
+    low, high = start(interval), end(interval)
     if equal_values(low, high) is not True:
         raise EvaluationError("the interval has more than one point")
     return low
@@ -353,10 +378,20 @@ def collapse(intervals: Value, per: Value = None) -> Value:
     for interval in known[1:]:
         last = found[-1]
         if _touches(last, interval, per):
-            found[-1] = Interval(start(last), _greatest(end(last), end(interval)) or end(interval))
+            found[-1] = _between(start(last), _later(end(last), end(interval)))
         else:
             found.append(interval)
     return found
+
+
+def _later(first: Value, second: Value) -> Value:
+    """The later of two ends; unknown where one is, and the coarser where they differ in what it does not know."""
+    if first is None or second is None:
+        return None
+    found = order(first, second)
+    if found is None:
+        return first if getattr(first, "known", 0) < getattr(second, "known", 0) else second
+    return first if found > 0 else second
 
 
 def _by_start(first: Interval, second: Interval) -> int:
@@ -403,7 +438,7 @@ _PIECES = 100_000
 
 
 def _expanded(interval: Interval, per: Quantity | None) -> list[Interval]:
-    low, high = _edges(interval)
+    low, high = start(interval), end(interval)
     if low is None or high is None:
         return []
     if isinstance(low, _TEMPORAL):
@@ -442,8 +477,10 @@ def _expanded_dates(low: Any, high: Any, per: Quantity | None) -> list[Interval]
 def _expanded_numbers(low: Value, high: Value, per: Quantity | None) -> list[Interval]:
     unit = None
     if isinstance(low, Quantity):
-        high = subtract(high, Quantity(Decimal(0), low.unit)) if high.unit == low.unit else high
-        unit, low, high = low.unit, low.value, high.value
+        if per is not None and per.unit != "1":
+            # In the unit of the step, so that its pieces come out whole.
+            low, high = _in_unit(low, per.unit), _in_unit(high, per.unit)
+        unit, low, high = low.unit, low.value, _in_unit(high, low.unit).value
     by = per.value if per is not None else _coarser_step(low, high)
     whole = not isinstance(low, Decimal) and by == int(by)
     low, high = (low, high) if whole else (Decimal(low), Decimal(high))
@@ -457,6 +494,13 @@ def _expanded_numbers(low: Value, high: Value, per: Quantity | None) -> list[Int
         found.append(Interval(_with_unit(low, unit), _with_unit(last, unit)))
         low += amount
     return found
+
+
+def _in_unit(value: Quantity, unit: str) -> Quantity:
+    by = comparable(value.unit, unit)
+    if by is None:
+        raise UnitError(f"{value.unit!r} cannot be converted to {unit!r}")
+    return Quantity(scaled(value.value, by), unit)
 
 
 def _coarser_step(low: Value, high: Value) -> Decimal:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from cds.elm.operators import interval as intervals
 from cds.elm.operators import operator
 from cds.elm.operators.comparison import Truth, equal, every
-from cds.elm.ports import Value
-from cds.elm.values import Interval
+from cds.elm.ports import Structured, Value
+from cds.elm.values import Code, Date, DateTime, Interval, Long, Tuple
 from cds.errors import EvaluationError
 
 
@@ -18,8 +19,44 @@ def same(first: Value, second: Value) -> bool:
     return (first is None and second is None) or equal(first, second) is True
 
 
-def _among(items: Sequence[Value], element: Value) -> bool:
-    return any(same(item, element) for item in items)
+#: Simple types of which equal values have equal hashes; true is apart, for to Python it is 1.
+_HASHED = frozenset((str, int, Decimal, Long))
+
+
+class _Set:
+    """Elements by what equal ones have in common, so that few are compared: CQL's equality has no hash."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, items: Iterable[Value] = ()) -> None:
+        self._kept: dict[Any, list[Value]] = {}
+        for item in items:
+            self._kept.setdefault(_key(item), []).append(item)
+
+    def holds(self, element: Value) -> bool:
+        return any(same(item, element) for item in self._kept.get(_key(element), ()))
+
+    def add(self, element: Value) -> bool:
+        """Adds what is not there yet; whether it was added."""
+        kept = self._kept.setdefault(_key(element), [])
+        if any(same(item, element) for item in kept):
+            return False
+        kept.append(element)
+        return True
+
+
+def _key(value: Value) -> Any:
+    """What is equal for any two values that are: the same text, resource or code, or merely the same kind."""
+    kind = type(value)
+    if kind in _HASHED:
+        return value
+    if isinstance(value, Structured):
+        return kind, hash(value)
+    if kind is Code:
+        return kind, value.code
+    if kind is Tuple:
+        return frozenset((name, part) for name, part in value.items() if type(part) in _HASHED)
+    return "date" if kind in (Date, DateTime) else kind
 
 
 @operator("Exists")
@@ -33,17 +70,10 @@ def distinct(items: Value) -> Value:
     """B.8.5 Distinct: the first of each; nulls are one."""
     if items is None:
         return None
-    try:
-        # Text and codes, by far the commonest, are told apart by hash; what has no exact hash goes the long way.
-        if all(isinstance(item, str) for item in items):
-            return list(dict.fromkeys(items))
-    except TypeError:
-        pass
-    found: list[Value] = []
-    for item in items:
-        if not _among(found, item):
-            found.append(item)
-    return found
+    if _HASHED.issuperset(map(type, items)):
+        return list(dict.fromkeys(items))
+    found = _Set()
+    return [item for item in items if found.add(item)]
 
 
 @operator("First", fields=("source",))
@@ -63,10 +93,9 @@ def slice_(items: Value, start: Value, end: Value) -> Value:
     """B.8.24 Slice (Skip, Take, Tail)."""
     if items is None:
         return None
-    begin = max(start or 0, 0)
-    if end is not None and end <= 0:
+    if (start or 0) < 0 or (end is not None and end <= 0):
         return []
-    return list(items[begin:end])
+    return list(items[start or 0 : end])
 
 
 @operator("IndexOf", fields=("source", "element"))
@@ -104,8 +133,6 @@ def to_list(value: Value) -> Value:
 @operator("Times")
 def times(left: Value, right: Value) -> Value:
     """ELM Times: the Cartesian product of two lists of tuples."""
-    from cds.elm.values import Tuple
-
     if left is None or right is None:
         return None
     return [Tuple({**one, **other}) for one in left for other in right]
@@ -160,7 +187,7 @@ def includes(outer: Value, inner: Value, *, precision: str | None = None) -> Tru
     if isinstance(inner, list):
         if outer is None:
             return None
-        return all(_among(outer, item) for item in inner)
+        return all(map(_Set(outer).holds, inner))
     if outer is None or inner is None:
         return None
     return in_(inner, outer, precision=precision)
@@ -195,7 +222,7 @@ def union(*operands: Value) -> Value:
     """B.8.28 and B.7.29 Union: of lists each element once; a null list holds nothing."""
     if any(isinstance(operand, Interval) for operand in operands):
         first_, second = operands
-        return None if None in operands else intervals.union(first_, second)
+        return None if first_ is None or second is None else intervals.union(first_, second)
     if all(operand is None for operand in operands):
         return None
     return distinct([item for operand in operands if operand is not None for item in operand])
@@ -204,14 +231,14 @@ def union(*operands: Value) -> Value:
 @operator("Intersect")
 def intersect(*operands: Value) -> Value:
     """B.8.17 and B.7.12 Intersect."""
-    if None in operands:
-        return None
     found = operands[0]
     for other in operands[1:]:
+        if found is None or other is None:
+            return None
         if isinstance(found, Interval):
             found = intervals.intersect(found, other)
         else:
-            found = distinct([item for item in found if _among(other, item)])
+            found = distinct(list(filter(_Set(other).holds, found)))
     return found
 
 
@@ -222,4 +249,5 @@ def except_(first_: Value, second: Value) -> Value:
         return None if second is None else intervals.except_(first_, second)
     if first_ is None:
         return None
-    return distinct([item for item in first_ if second is None or not _among(second, item)])
+    taken = _Set(second or ())
+    return distinct([item for item in first_ if not taken.holds(item)])

@@ -122,7 +122,7 @@ def starts_with(text: Value, prefix: Value) -> Value:
 
 @operator("Substring", fields=("stringToSub", "startIndex", "length"))
 def substring(text: Value, start: Value, number: Value) -> Value:
-    """B.5.15 Substring: null where it would begin outside."""
+    """B.5.15 Substring: null where it would begin outside; of an empty text, the text."""
     if text is None or start is None or not (0 <= start < len(text) or start == 0):
         return None
     return text[start:] if number is None else text[start : start + max(number, 0)]

@@ -11,16 +11,15 @@ from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Time
 from cds.elm.values.date_time import rebuilt_at
 from cds.elm.values.primitive import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, decimal
-from cds.elm.values.quantity import factor, scaled
-from cds.errors import UnitError
+from cds.elm.values.quantity import CALENDAR_UNITS, convertible, scaled
 
 if TYPE_CHECKING:
     from cds.elm.evaluation import Evaluation
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1"))
 _FALSE = frozenset(("false", "f", "no", "n", "0"))
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_LONG = re.compile(r"[+-]?\d+L?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?0{0,99}\d{1,19}", re.ASCII)
+_LONG = re.compile(r"[+-]?0{0,99}\d{1,19}L?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:\d\d)$", re.ASCII)
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:'([^']*)'|([a-z]+))?", re.ASCII)
@@ -77,10 +76,10 @@ def to_decimal(value: Value) -> Value:
 
 @operator("ToDate")
 def to_date(value: Value) -> Value:
-    """B.2.7 ToDate."""
+    """B.2.7 ToDate: of a text that names a time too, its date."""
     value = _plain(value)
     if isinstance(value, str):
-        return Date.parse(value)
+        value = Date.parse(value) or DateTime.parse(value)
     return value.date if isinstance(value, DateTime) else value
 
 
@@ -113,7 +112,9 @@ def to_quantity(value: Value) -> Value:
     if isinstance(value, str):
         found = _QUANTITY.fullmatch(value.strip())
         number = to_decimal(found[1]) if found else None
-        return None if found is None or number is None else Quantity(number, found[2] or found[3] or "1")
+        if found is None or number is None or (found[3] and found[3] not in CALENDAR_UNITS):
+            return None
+        return Quantity(number, found[2] or found[3] or "1")
     if isinstance(value, Ratio):
         from cds.elm.operators.arithmetic import divide
 
@@ -198,10 +199,7 @@ def convert_quantity(value: Value, unit: Value) -> Value:
     """B.2.3 convert Quantity to a unit: null where it cannot be."""
     if value is None or unit is None:
         return None
-    try:
-        by = factor(value.unit, unit)
-    except UnitError:
-        return None
+    by = convertible(value.unit, unit)
     return None if by is None else Quantity(scaled(value.value, by), unit)
 
 

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Final
+
+from cds.errors import EvaluationError
 
 #: The precisions of a DateTime, coarsest first; a Date has the first three, a Time the last four.
 PRECISIONS: Final = ("year", "month", "day", "hour", "minute", "second", "millisecond")
@@ -296,8 +299,8 @@ def _offset(zone: str | None) -> int | None:
     if zone == "Z":
         return 0
     minutes = int(zone[1:3]) * 60 + int(zone[4:])
-    if minutes > 14 * 60:
-        raise ValueError("no time zone is that far from UTC")
+    if minutes > 14 * 60 or zone[4] > "5":
+        raise ValueError("there is no such time zone")
     return -minutes if zone[0] == "-" else minutes
 
 
@@ -337,7 +340,7 @@ def highest(value: Temporal) -> Any:
 
 def _beside(first: DateTime, second: DateTime, precision: str | None) -> DateTime:
     """`second` in the time zone of `first`, where hours or finer are compared; days without hours stay as written."""
-    if first.offset is None or first.parts[3] is None or (precision is not None and PLACE[precision] <= 2):
+    if first.offset is None or first.parts[3] is None or (precision is not None and PLACE.get(precision, 0) <= 2):
         return second
     return second.at_offset(first.offset)
 
@@ -345,21 +348,45 @@ def _beside(first: DateTime, second: DateTime, precision: str | None) -> DateTim
 def compare(first: Temporal, second: Temporal, precision: str | None = None) -> int | None:
     """-1, 0 or 1 as `first` lies before, at or after `second`, down to `precision`; None where that is uncertain.
 
-    Without a precision, values known to the same, limited precision and equal in it are equal. Seconds and
-    milliseconds count as one decimal (section 5.4): an absent millisecond is 0. DateTimes of different time zones
-    are compared in one where hours or finer are asked for.
+    Without a precision, values known to the same, limited precision and equal in it are equal; seconds and
+    milliseconds are one decimal then, so that an absent millisecond is 0. DateTimes of different time zones are
+    compared in one where hours or finer are asked for. Raises EvaluationError for a precision that is not compared by.
     """
     if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset != second.offset:
         second = _beside(first, second, precision)
-    limit = None if precision is None else PLACE[precision] - first.first
     left, right = first.parts, second.parts
-    if limit is None and left == right:
-        return 0
-    for place in range(max(len(left), len(right)) if limit is None else limit + 1):
+    if precision is None:
+        return _compare_all(left, right)
+    for place in range(_place(first, precision) + 1):
         one = left[place] if place < len(left) else None
         other = right[place] if place < len(right) else None
         if one is None or other is None:
-            return 0 if one is other and limit is None else None
+            return None
         if one != other:
             return -1 if one < other else 1
     return 0
+
+
+def _compare_all(left: Components, right: Components) -> int | None:
+    if left == right:
+        return 0
+    alike = len(left) == len(right)
+    if alike and left[-1] is not None and right[-1] is not None:
+        return -1 if left < right else 1
+    millisecond = len(left) - 1 if alike and len(left) > len(_DATE_LOW) else None
+    for place, (one, other) in enumerate(zip_longest(left, right)):
+        if place == millisecond and (one is None) is not (other is None):
+            one, other = one or 0, other or 0
+        if one is None or other is None:
+            return 0 if one is other else None
+        if one != other:
+            return -1 if one < other else 1
+    return 0
+
+
+def _place(value: Temporal, precision: str) -> int:
+    """Where the component of that name stands in the parts of `value`."""
+    place = PLACE.get(precision, -1) - value.first
+    if place < 0:
+        raise EvaluationError(f"{type(value).__name__} values are not compared by {precision}")
+    return place

@@ -13,8 +13,8 @@ from typing import Any, Final
 from cds.elm.values.primitive import CONTEXT
 from cds.errors import UnitError
 
-#: Calendar durations and the UCUM units of definite length that CQL takes for the same (section 5.6; below a month
-#: they are equal, a calendar year or month is only equivalent to the UCUM unit).
+#: Calendar durations and the UCUM units of definite length that CQL takes for the same: equal below a month, only
+#: equivalent from there on.
 CALENDAR_UNITS: Final = {
     **dict.fromkeys(("year", "years"), "a"),
     **dict.fromkeys(("month", "months"), "mo"),
@@ -25,7 +25,12 @@ CALENDAR_UNITS: Final = {
     **dict.fromkeys(("second", "seconds"), "s"),
     **dict.fromkeys(("millisecond", "milliseconds"), "ms"),
 }
-_ANNOTATION = re.compile(r"\{[^{}]*\}")
+#: Calendar years and months have no definite length: they compare with one another alone, and are equivalent to this
+#: many days.
+_INDEFINITE: Final = {"year": 365, "years": 365, "month": 30, "months": 30}
+#: An annotation, and whether it stands alone as a term (``{cells}/uL``) or after a unit (``mg{total}``).
+_ONE: Final = Fraction(1)
+_ANNOTATION = re.compile(r"(?P<alone>^|(?<=[./(]))?\{[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,13 @@ class Ratio:
 
 
 def ucum(unit: str | None) -> str:
-    """The UCUM unit of `unit`: calendar words by their unit, annotations left out, none is 1."""
+    """The UCUM unit of `unit`: calendar words by their unit, annotations left out (alone they are 1), none is 1."""
     if not unit:
         return "1"
     unit = CALENDAR_UNITS.get(unit, unit)
     if "{" in unit:
-        unit = _ANNOTATION.sub("", unit).strip(".") or "1"
-        if unit.startswith("/"):
-            unit = "1" + unit
-    return unit
+        unit = _ANNOTATION.sub(lambda found: "" if found["alone"] is None else "1", unit)
+    return "1" + unit if unit.startswith("/") else unit
 
 
 @lru_cache(maxsize=4096)
@@ -64,21 +67,58 @@ def factor(source: str, target: str) -> Fraction | None:
     """
     source, target = ucum(source), ucum(target)
     if source == target:
-        return Fraction(1)
+        return _ONE
     first, second = _base(source), _base(target)
     if first[1] != second[1]:
         return None
     return first[0] / second[0]
 
 
+@lru_cache(maxsize=4096)
 def convertible(source: str, target: str) -> Fraction | None:
     """As `factor`, but None too where a unit is unknown: what cannot be read cannot be compared."""
     if source == target:
-        return Fraction(1)
+        return _ONE
     try:
         return factor(source, target)
     except UnitError:
         return None
+
+
+@lru_cache(maxsize=4096)
+def comparable(source: str, target: str) -> Fraction | None:
+    """As `convertible`, but None too between a calendar year or month and what has a definite length.
+
+    A calendar year is 12 calendar months; whether it is 365 days is not known (CQL 1.5, Equal).
+    """
+    return convertible(source, target) if (source in _INDEFINITE) is (target in _INDEFINITE) else None
+
+
+@lru_cache(maxsize=4096)
+def interchangeable(source: str, target: str) -> Fraction | None:
+    """As `convertible`, for equivalence: a calendar year is 12 months and 365 days, a month 30 days (Equivalent)."""
+    if source in CALENDAR_UNITS and target in CALENDAR_UNITS and (source in _INDEFINITE) is not (target in _INDEFINITE):
+        whole, part = convertible(_day_of(source), "day"), convertible(_day_of(target), "day")
+        if whole is None or part is None:
+            return None
+        return whole * _INDEFINITE.get(source, 1) / (part * _INDEFINITE.get(target, 1))
+    return convertible(source, target)
+
+
+def _day_of(unit: str) -> str:
+    return "day" if unit in _INDEFINITE else unit
+
+
+def order(first: Quantity, second: Quantity) -> int | None:
+    """-1, 0 or 1 as `first` is less than, equal to or greater than `second`, exactly; None where units differ."""
+    if first.unit == second.unit:
+        return (first.value > second.value) - (first.value < second.value)
+    by = comparable(second.unit, first.unit)
+    if by is None:
+        return None
+    one = CONTEXT.multiply(first.value, Decimal(by.denominator))
+    other = CONTEXT.multiply(second.value, Decimal(by.numerator))
+    return (one > other) - (one < other)
 
 
 def scaled(value: Decimal, by: Fraction) -> Decimal:
@@ -116,10 +156,23 @@ def _base(unit: str) -> tuple[Fraction, Any]:
     """A UCUM unit in base units: its size and its dimension."""
     try:
         quantity = _registry().from_ucum(unit)
-        reference = _registry().Quantity(Fraction(1), quantity.units).to_base_units()
+        reference = _registry().Quantity(_ONE, quantity.units).to_base_units()
         if _registry().Quantity(Fraction(0), quantity.units).to_base_units().magnitude != 0:
             raise ValueError("its zero is not the base unit's")
         size = Fraction(quantity.magnitude) * Fraction(reference.magnitude)
     except Exception as error:
         raise UnitError(f"{unit!r} is no unit of UCUM that can be converted") from error
-    return size, (quantity.dimensionality, str(reference.units) if not quantity.dimensionality else "")
+    angle = str(reference.units) if not quantity.dimensionality else ""
+    return size, (quantity.dimensionality, angle, _arbitrary(quantity))
+
+
+def _arbitrary(quantity: Any) -> frozenset[tuple[str, Any]]:
+    """The arbitrary units in a unit, with their powers: ``[IU]`` is no number, and compares with ``[IU]`` alone."""
+    registry = _registry()
+    found: dict[str, Any] = {}
+    for name, power in quantity.unit_items():
+        plain = registry.parse_unit_name(name)[0][1]
+        reference = registry.Quantity(_ONE, plain).to_base_units()
+        if reference.units == registry.dimensionless and reference.magnitude == 1:
+            found[plain] = found.get(plain, 0) + power
+    return frozenset((name, power) for name, power in found.items() if power)

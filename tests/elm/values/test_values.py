@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cds.elm.operators.comparison import equal, every, order
-from cds.elm.operators.date_time import moved
+from cds.elm.operators.comparison import bounds, equal, every, order
+from cds.elm.operators.date_time import duration_between, moved
 from cds.elm.operators.interval import collapse, end, holds, includes, intersect, overlaps, start, union
+from cds.elm.operators.list import distinct, same
 from cds.elm.values import Date, DateTime, Interval, Quantity, Time
 from cds.elm.values.date_time import compare, highest, lowest
 from cds.elm.values.quantity import convertible, factor, scaled
-from cds.errors import UnitError
+from cds.errors import EvaluationError, UnitError
 
 days = st.dates(date(1, 1, 1), date(9999, 12, 31)).map(lambda day: Date(day.year, day.month, day.day))
 
@@ -112,6 +113,47 @@ def test_days_are_added_as_the_calendar_does(day: Date, number: int) -> None:
     assert moved(day, Quantity(Decimal(number), "days"), 1) == Date(expected.year, expected.month, expected.day)
 
 
+middle_days = days.filter(lambda day: 200 < day.year < 9800)
+
+
+@given(middle_days, middle_days, st.integers(0, 3000))
+def test_a_number_of_months_is_between_two_days_when_adding_it_does_not_pass_the_second(
+    first: Date, second: Date, months: int
+) -> None:
+    if compare(first, second) == 1:
+        first, second = second, first
+    reached = compare(moved(first, Quantity(Decimal(months), "months"), 1), second) != 1
+    assert (duration_between(first, second, precision="Month") >= months) is reached
+
+
+@given(middle_days, middle_days, st.sampled_from(["Year", "Month", "Week", "Day"]))
+def test_a_duration_backwards_is_the_same_below_zero(first: Date, second: Date, precision: str) -> None:
+    forwards = duration_between(first, second, precision=precision)
+    assert duration_between(second, first, precision=precision) == -forwards
+
+
+@given(dates(), dates(), st.sampled_from(["Year", "Month", "Day"]))
+def test_an_uncertain_duration_holds_all_that_the_dates_may_mean(first: Date, second: Date, precision: str) -> None:
+    low, high = bounds(duration_between(first, second, precision=precision))
+    for one in (lowest(first), highest(first)):
+        for other in (lowest(second), highest(second)):
+            assert low <= duration_between(one, other, precision=precision) <= high
+
+
+def test_an_absent_millisecond_is_zero_unless_it_is_asked_for() -> None:
+    whole, exact, later = Time(10, 30, 15), Time(10, 30, 15, 0), Time(10, 30, 15, 1)
+    assert compare(whole, exact) == compare(exact, whole) == 0
+    assert (compare(whole, later), compare(later, whole)) == (-1, 1)
+    assert compare(whole, exact, "millisecond") is None
+    assert compare(Time(10, 30), exact) is None
+
+
+@pytest.mark.parametrize(("value", "precision"), [(Date(2026), "week"), (Time(10), "day")])
+def test_a_precision_that_is_not_compared_by_is_named(value: Date | Time, precision: str) -> None:
+    with pytest.raises(EvaluationError, match=precision):
+        compare(value, value, precision)
+
+
 @st.composite
 def intervals(draw: st.DrawFn) -> Interval:
     low, size = draw(st.integers(-50, 50)), draw(st.integers(1, 20))
@@ -147,6 +189,28 @@ def test_collapsing_keeps_the_points_and_leaves_gaps(given_: list[Interval]) -> 
         assert end(earlier) + 1 < start(later)
 
 
+@given(intervals(), intervals(), st.sampled_from(["low", "high"]))
+def test_an_unknown_bound_decides_only_what_holds_wherever_it_lies(
+    first: Interval, second: Interval, side: str
+) -> None:
+    unknown = Interval(None, end(first), False) if side == "low" else Interval(start(first), None, True, False)
+    found = overlaps(unknown, second)
+    possible = {
+        overlaps(Interval(at, end(first)) if side == "low" else Interval(start(first), at), second)
+        for at in (range(-120, end(first) + 1) if side == "low" else range(start(first), 120))
+    }
+    assert found in possible if len(possible) == 1 else found is None
+
+
+@given(st.lists(st.integers(-3, 3) | st.none() | st.decimals(-3, 3, places=1)))
+def test_distinct_keeps_the_first_of_each(items: list[object]) -> None:
+    kept: list[object] = []
+    for item in items:
+        if not any(same(item, other) for other in kept):
+            kept.append(item)
+    assert distinct(items) == kept
+
+
 def test_an_unknown_bound_leaves_open_what_hangs_on_it() -> None:
     assert holds(Interval(1, None, True, False), 5) is None
     assert holds(Interval(1, None, True, False), 0) is False
@@ -165,6 +229,14 @@ UNITS = [
     ("weeks", "days", Fraction(7)),
     ("mg/dL", "umol/L", None),
     ("K/uL", "10*9/L", None),
+    ("{cells}/uL", "10*3.{cells}/uL", Fraction(1, 1000)),
+    ("mg/{dose}", "mg", Fraction(1)),
+    ("10^9/L", "10*9/L", Fraction(1)),
+    # An arbitrary unit is no number: a viral load in [IU]/mL says nothing of copies.
+    ("[IU]/mL", "{copies}/mL", None),
+    ("k[IU]/L", "[IU]/mL", Fraction(1)),
+    ("[IU]", "[USP'U]", None),
+    ("/[HPF]", "/[LPF]", None),
 ]
 
 
@@ -184,6 +256,17 @@ def test_a_unit_that_cannot_be_converted_is_named_and_compares_as_null(unit: str
 @given(st.decimals(min_value=-(10**6), max_value=10**6, places=3))
 def test_a_conversion_there_and_back_is_the_same(value: Decimal) -> None:
     assert scaled(scaled(value, Fraction(1, 10)), Fraction(10)) == value
+
+
+def test_the_smallest_amount_is_more_than_none() -> None:
+    assert order(Quantity(Decimal(0), "kg"), Quantity(Decimal("0.0000001"), "pg")) == -1
+
+
+@given(st.decimals(min_value=0, max_value=1000, places=4), st.decimals(min_value=0, max_value=1000, places=4))
+def test_the_order_of_quantities_does_not_depend_on_their_units(one: Decimal, other: Decimal) -> None:
+    first, second = Quantity(one, "g"), Quantity(other, "g")
+    in_milligrams = Quantity(other * 1000, "mg")
+    assert order(first, second) == order(first, in_milligrams) == (one > other) - (one < other)
 
 
 def test_calendar_years_are_no_ucum_years() -> None:
