@@ -1,4 +1,4 @@
-"""Aggregate operators (CQL 1.5, appendix B.9; ELM, chapter 21). Nulls are left out; of nothing, most are null."""
+"""Aggregate operators (CQL 1.5, Logical Specification, chapter 21). Nulls are left out; of nothing, most are null."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ def aggregate(name: str) -> Callable[[Callable[..., Value]], Callable[..., Value
 
 @aggregate("AllTrue")
 def all_true(items: Value) -> bool:
-    """B.9.1 AllTrue: true of nothing."""
+    """21.1 AllTrue: true of nothing."""
     return all(item is True for item in _known(items))
 
 
 @aggregate("AnyTrue")
 def any_true(items: Value) -> bool:
-    """B.9.2 AnyTrue: false of nothing."""
+    """21.2 AnyTrue: false of nothing."""
     return any(item is True for item in _known(items))
 
 
 @aggregate("Count")
 def count(items: Value) -> int:
-    """B.9.4 Count: 0 of nothing."""
+    """21.4 Count: 0 of nothing."""
     return len(_known(items))
 
 
 @aggregate("Sum")
 def total(items: Value) -> Value:
-    """B.9.15 Sum."""
+    """21.13 Sum."""
     known = _known(items)
     return reduce(add, known) if known else None
 
 
 @aggregate("Product")
 def product(items: Value) -> Value:
-    """B.9.12 Product."""
+    """21.6 Product."""
     known = _known(items)
     return reduce(multiply, known) if known else None
 
 
 @aggregate("Avg")
 def average(items: Value) -> Value:
-    """B.9.3 Avg."""
+    """21.3 Avg."""
     known = _known(items)
     return divide(reduce(add, map(_exact, known)), Decimal(len(known))) if known else None
 
@@ -84,19 +84,19 @@ def _best(items: Value, sign: int) -> Value:
 
 @aggregate("Min")
 def minimum(items: Value) -> Value:
-    """B.9.9 Min."""
+    """21.9 Min."""
     return _best(items, -1)
 
 
 @aggregate("Max")
 def maximum(items: Value) -> Value:
-    """B.9.7 Max."""
+    """21.7 Max."""
     return _best(items, 1)
 
 
 @aggregate("Median")
 def median(items: Value) -> Value:
-    """B.9.8 Median."""
+    """21.8 Median."""
     known = sorted(map(_exact, _known(items)), key=cmp_to_key(lambda first, second: order(first, second) or 0))
     if not known:
         return None
@@ -106,7 +106,7 @@ def median(items: Value) -> Value:
 
 @aggregate("Mode")
 def mode(items: Value) -> Value:
-    """B.9.10 Mode: the commonest, and of several the first."""
+    """21.10 Mode: the commonest, and of several the first."""
     counts: list[list[Any]] = []
     for item in _known(items):
         for entry in counts:
@@ -120,7 +120,7 @@ def mode(items: Value) -> Value:
 
 @aggregate("GeometricMean")
 def geometric_mean(items: Value) -> Value:
-    """B.9.6 GeometricMean."""
+    """21.5 GeometricMean."""
     known = _known(items)
     return power(reduce(multiply, map(Decimal, known)), divide(1, len(known))) if known else None
 
@@ -157,23 +157,23 @@ def _root(value: Value) -> Value:
 
 @aggregate("Variance")
 def variance(items: Value) -> Value:
-    """B.9.17 Variance, of a sample."""
+    """21.15 Variance, of a sample."""
     return _variance(items, 1)
 
 
 @aggregate("PopulationVariance")
 def population_variance(items: Value) -> Value:
-    """B.9.14 PopulationVariance."""
+    """21.11 PopulationVariance."""
     return _variance(items, 0)
 
 
 @aggregate("StdDev")
 def standard_deviation(items: Value) -> Value:
-    """B.9.16 StdDev, of a sample."""
+    """21.14 StdDev, of a sample."""
     return _root(_variance(items, 1))
 
 
 @aggregate("PopulationStdDev")
 def population_standard_deviation(items: Value) -> Value:
-    """B.9.13 PopulationStdDev."""
+    """21.12 PopulationStdDev."""
     return _root(_variance(items, 0))

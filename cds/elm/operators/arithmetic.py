@@ -1,4 +1,4 @@
-"""Arithmetic operators (CQL 1.5, appendix B.4; ELM, chapter 16). What overflows, or cannot be computed, is null."""
+"""Arithmetic operators (CQL 1.5, Logical Specification, chapter 16). What overflows, or cannot be computed, is null."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _quantity(value: Decimal | None, unit: str) -> Quantity | None:
 
 @operator("Add")
 def add(first: Value, second: Value) -> Value:
-    """B.4.2 Add; of dates and durations, section B.6.1."""
+    """16.2 Add; of dates and durations, section 18.1."""
     if first is None or second is None:
         return None
     if isinstance(first, Quantity) and isinstance(second, Quantity):
@@ -96,7 +96,7 @@ def add(first: Value, second: Value) -> Value:
 
 @operator("Subtract")
 def subtract(first: Value, second: Value) -> Value:
-    """B.4.21 Subtract; of dates and durations, section B.6.14."""
+    """16.20 Subtract; of dates and durations, section 18.17."""
     if first is None or second is None:
         return None
     if isinstance(first, Quantity) and isinstance(second, Quantity):
@@ -111,7 +111,7 @@ def subtract(first: Value, second: Value) -> Value:
 
 @operator("Multiply")
 def multiply(first: Value, second: Value) -> Value:
-    """B.4.14 Multiply."""
+    """16.14 Multiply."""
     if first is None or second is None:
         return None
     if isinstance(first, Quantity) or isinstance(second, Quantity):
@@ -134,7 +134,7 @@ def _as_quantity(value: Value) -> Quantity:
 
 @operator("Divide")
 def divide(first: Value, second: Value) -> Value:
-    """B.4.5 Divide: a Decimal; null by zero."""
+    """16.4 Divide: a Decimal; null by zero."""
     if first is None or second is None:
         return None
     if isinstance(first, Quantity) or isinstance(second, Quantity):
@@ -158,7 +158,7 @@ def _divided(first: Quantity, second: Quantity) -> Quantity | None:
 
 @operator("TruncatedDivide")
 def truncated_divide(first: Value, second: Value) -> Value:
-    """B.4.23 Truncated Divide: towards zero; null by zero."""
+    """16.23 Truncated Divide: towards zero; null by zero."""
     if isinstance(first, Quantity) and isinstance(second, Quantity):
         quotient = _divided(first, second)
         # Of like quantities the whole number of times keeps the dividend's unit, as the public suite has it.
@@ -178,7 +178,7 @@ def _whole(value: Decimal) -> Decimal:
 
 @operator("Modulo")
 def modulo(first: Value, second: Value) -> Value:
-    """B.4.12 Modulo: the remainder of truncated division."""
+    """16.13 Modulo: the remainder of truncated division."""
     if isinstance(first, Quantity) and isinstance(second, Quantity):
         one, other, unit = aligned(first, second)
         return _quantity(modulo(one, other), unit)
@@ -197,7 +197,7 @@ def _remainder(first: int, second: int) -> int:
 
 @operator("Negate")
 def negate(value: Value) -> Value:
-    """B.4.15 Negate."""
+    """16.15 Negate."""
     if isinstance(value, Quantity):
         return Quantity(value.value.copy_negate(), value.unit)
     if isinstance(value, Decimal):
@@ -207,7 +207,7 @@ def negate(value: Value) -> Value:
 
 @operator("Abs")
 def absolute(value: Value) -> Value:
-    """B.4.1 Abs."""
+    """16.1 Abs."""
     if isinstance(value, Quantity):
         return Quantity(value.value.copy_abs(), value.unit)
     if isinstance(value, Decimal):
@@ -217,25 +217,25 @@ def absolute(value: Value) -> Value:
 
 @operator("Ceiling")
 def ceiling(value: Value) -> Value:
-    """B.4.3 Ceiling: an Integer."""
+    """16.3 Ceiling: an Integer."""
     return None if value is None else integer(int(Decimal(value).to_integral_value(ROUND_CEILING)))
 
 
 @operator("Floor")
 def floor(value: Value) -> Value:
-    """B.4.7 Floor: an Integer."""
+    """16.6 Floor: an Integer."""
     return None if value is None else integer(int(Decimal(value).to_integral_value(ROUND_FLOOR)))
 
 
 @operator("Truncate")
 def truncate(value: Value) -> Value:
-    """B.4.22 Truncate: an Integer."""
+    """16.22 Truncate: an Integer."""
     return None if value is None else integer(int(_whole(Decimal(value))))
 
 
 @operator("Round", fields=("operand", "precision"))
 def round_(value: Value, precision: Value) -> Value:
-    """B.4.19 Round: half a step goes away from zero (0.5 to 1, -0.5 to -1)."""
+    """16.19 Round: half a step goes away from zero (0.5 to 1, -0.5 to -1)."""
     if value is None:
         return None
     step = Decimal(1).scaleb(-(precision or 0))
@@ -255,7 +255,7 @@ def _real(compute: Callable[[Decimal], Decimal], value: Value) -> Value:
 
 @operator("Exp")
 def exp(value: Value) -> Value:
-    """B.4.6 Exp."""
+    """16.5 Exp."""
     if value is not None and Decimal(value) > 47:
         raise EvaluationError("Exp: the result is beyond the largest Decimal")
     return _real(lambda number: number.exp(), value)
@@ -263,7 +263,7 @@ def exp(value: Value) -> Value:
 
 @operator("Ln")
 def ln(value: Value) -> Value:
-    """B.4.9 Ln: null of zero and of what is negative."""
+    """16.10 Ln: null of zero and of what is negative."""
     if value is not None and Decimal(value) == 0:
         raise EvaluationError("Ln: zero has no logarithm")
     return None if value is None or value < 0 else _real(lambda number: number.ln(), value)
@@ -271,7 +271,7 @@ def ln(value: Value) -> Value:
 
 @operator("Log")
 def log(value: Value, base: Value) -> Value:
-    """B.4.10 Log."""
+    """16.8 Log."""
     if value is None or base is None or value <= 0 or base <= 0 or base == 1:
         return None
     return _real(lambda number: number.ln() / Decimal(base).ln(), value)
@@ -279,7 +279,7 @@ def log(value: Value, base: Value) -> Value:
 
 @operator("Power")
 def power(base: Value, exponent: Value) -> Value:
-    """B.4.17 Power: an Integer of Integers where the exponent is not negative."""
+    """16.16 Power: an Integer of Integers where the exponent is not negative."""
     if base is None or exponent is None:
         return None
     whole = not isinstance(base, Decimal) and not isinstance(exponent, Decimal)
@@ -310,13 +310,13 @@ def _limit(kind: str, which: int) -> Value:
 
 @operator("MinValue", settings=("valueType",))
 def min_value(*, valueType: str) -> Value:  # noqa: N803 (the name of ELM)
-    """B.4.11 Minimum."""
+    """16.12 Minimum."""
     return _limit(valueType, 0)
 
 
 @operator("MaxValue", settings=("valueType",))
 def max_value(*, valueType: str) -> Value:  # noqa: N803 (the name of ELM)
-    """B.4.13 Maximum."""
+    """16.11 Maximum."""
     return _limit(valueType, 1)
 
 
@@ -362,19 +362,19 @@ def _temporal_step(value: Any, direction: int) -> Any:
 
 @operator("Successor")
 def successor(value: Value) -> Value:
-    """B.4.20 Successor: by one step of the type, of a date by one of its precision."""
+    """16.21 Successor: by one step of the type, of a date by one of its precision."""
     return None if value is None else step(value, 1)
 
 
 @operator("Predecessor")
 def predecessor(value: Value) -> Value:
-    """B.4.18 Predecessor."""
+    """16.18 Predecessor."""
     return None if value is None else step(value, -1)
 
 
 @operator("Precision")
 def precision(value: Value) -> Value:
-    """B.4.16 Precision: digits after the point of a Decimal, digits of a date (4, 6, 8, 10 ...)."""
+    """16.17 Precision: digits after the point of a Decimal, digits of a date (4, 6, 8, 10 ...)."""
     if value is None:
         return None
     if isinstance(value, Decimal):
@@ -423,11 +423,11 @@ def _decimal_boundary(value: Decimal, digits: int, top: bool) -> Decimal | None:
 
 @operator("LowBoundary")
 def low_boundary(value: Value, digits: Value = None) -> Value:
-    """B.4.8 LowBoundary: the least that the value may be, to a precision."""
+    """16.9 LowBoundary: the least that the value may be, to a precision."""
     return _boundary(value, digits, False)
 
 
 @operator("HighBoundary")
 def high_boundary(value: Value, digits: Value = None) -> Value:
-    """B.4.8 HighBoundary: the greatest that the value may be, to a precision."""
+    """16.7 HighBoundary: the greatest that the value may be, to a precision."""
     return _boundary(value, digits, True)

@@ -1,4 +1,4 @@
-"""Clinical operators (CQL 1.5, appendix B.11; ELM, chapter 23): ages. Membership of value sets is the compiler's."""
+"""Clinical operators (CQL 1.5, Logical Specification, chapter 23): ages. Membership of value sets is the compiler's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @operator("CalculateAge", settings=("precision",), context=True)
 def calculate_age(evaluation: Evaluation, birth: Value, *, precision: str | None = None) -> Value:
-    """B.11.1 CalculateAge: now; of a birth date that is not precise enough, an uncertainty."""
+    """23.3 CalculateAge: now; of a birth date that is not precise enough, an uncertainty."""
     now = evaluation.now
     return calculate_age_at(birth, now if isinstance(_plain(birth), DateTime) else now.date, precision=precision)
 
 
 @operator("CalculateAgeAt", settings=("precision",))
 def calculate_age_at(birth: Value, moment: Value, *, precision: str | None = None) -> Value:
-    """B.11.2 CalculateAgeAt."""
+    """23.4 CalculateAgeAt."""
     return duration_between(_plain(birth), moment, precision=precision or "Year")
 
 

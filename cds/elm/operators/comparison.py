@@ -1,4 +1,4 @@
-"""Comparison operators (CQL 1.5, appendix B, section 12 of the ELM reference): Equal, Equivalent, Less ..."""
+"""Comparison operators (CQL 1.5, Logical Specification, chapter 12): Equal, Equivalent, Less ..."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _order_of_uncertain(first: Value, second: Value) -> int | None:
 
 @operator("Less")
 def less(first: Value, second: Value) -> Truth:
-    """B.12 Less."""
+    """12.5 Less."""
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
         return greater(second, first)
     found = order(first, second)
@@ -82,7 +82,7 @@ def less(first: Value, second: Value) -> Truth:
 
 @operator("Greater")
 def greater(first: Value, second: Value) -> Truth:
-    """B.12 Greater."""
+    """12.3 Greater."""
     if first is None or second is None:
         return None
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
@@ -94,21 +94,21 @@ def greater(first: Value, second: Value) -> Truth:
 
 @operator("LessOrEqual")
 def less_or_equal(first: Value, second: Value) -> Truth:
-    """B.12 Less Or Equal."""
+    """12.6 Less Or Equal."""
     found = greater(first, second)
     return None if found is None else not found
 
 
 @operator("GreaterOrEqual")
 def greater_or_equal(first: Value, second: Value) -> Truth:
-    """B.12 Greater Or Equal."""
+    """12.4 Greater Or Equal."""
     found = less(first, second)
     return None if found is None else not found
 
 
 @operator("Equal")
 def equal(first: Value, second: Value) -> Truth:
-    """B.12 Equal: null where either is; of structures, false where any part differs, else null where any is open."""
+    """12.1 Equal: null where either is; of structures, false where any part differs, else null where any is open."""
     if first is None or second is None:
         return None
     kind = type(first)
@@ -204,7 +204,7 @@ _EQUALITIES: dict[type, tuple[Any, Callable[[Any, Any], Truth]]] = {
 
 @operator("NotEqual")
 def not_equal(first: Value, second: Value) -> Truth:
-    """B.12 Not Equal."""
+    """12.7 Not Equal."""
     found = equal(first, second)
     return None if found is None else not found
 

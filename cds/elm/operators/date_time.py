@@ -1,4 +1,4 @@
-"""Date and time operators (CQL 1.5, appendix B.6; ELM, chapter 18)."""
+"""Date and time operators (CQL 1.5, Logical Specification, chapter 18)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNITS = {
     "s": ("second", 1),
     "ms": ("millisecond", 1),
 }
-#: How many of the finer precision make one of the coarser, where a value does not know the finer (section 5.6).
+#: How many of the finer precision make one of the coarser, where a value does not know the finer.
 _PER_COARSER = {"month": 12, "day": 30, "hour": 24, "minute": 60, "second": 60, "millisecond": 1000}
 _MILLISECONDS = {"hour": 3_600_000, "minute": 60_000, "second": 1000, "millisecond": 1}
 _DAY = 86_400_000
@@ -120,7 +120,7 @@ def _clock(milliseconds: int, like: Any) -> list[int | None]:
 
 @operator("Date", fields=("year", "month", "day"))
 def date_selector(year: Value, month: Value, day: Value) -> Value:
-    """B.6.6 Date, from its components."""
+    """18.6 Date, from its components."""
     return None if year is None else _made(Date, (year, month, day))
 
 
@@ -130,7 +130,7 @@ def date_selector(year: Value, month: Value, day: Value) -> Value:
     context=True,
 )
 def date_time_selector(evaluation: Evaluation, year: Value, *rest: Value) -> Value:
-    """B.6.6 DateTime, from its components; without an offset, in the evaluation's time zone."""
+    """18.8 DateTime, from its components; without an offset, in the evaluation's time zone."""
     if year is None:
         return None
     *parts, zone = rest
@@ -140,7 +140,7 @@ def date_time_selector(evaluation: Evaluation, year: Value, *rest: Value) -> Val
 
 @operator("Time", fields=("hour", "minute", "second", "millisecond"))
 def time_selector(hour: Value, minute: Value, second: Value, millisecond: Value) -> Value:
-    """B.6.6 Time, from its components."""
+    """18.18 Time, from its components."""
     return None if hour is None else _made(Time, (hour, minute, second, millisecond))
 
 
@@ -153,7 +153,7 @@ def _made(kind: Any, parts: tuple[Value, ...]) -> Value:
 
 @operator("DateFrom")
 def date_from(value: Value) -> Value:
-    """B.6.7 date from: the calendar date as written."""
+    """18.7 date from: the calendar date as written."""
     if value is None or isinstance(value, Date):
         return value
     return value.date
@@ -161,19 +161,19 @@ def date_from(value: Value) -> Value:
 
 @operator("TimeFrom")
 def time_from(value: Value) -> Value:
-    """B.6.7 time from."""
+    """18.19 time from."""
     return None if value is None or value.hour is None else Time(*value.parts[3:])
 
 
 @operator("TimezoneOffsetFrom")
 def timezone_offset_from(value: Value) -> Value:
-    """B.6.7 timezoneoffset from: in hours."""
+    """18.20 timezoneoffset from: in hours."""
     return None if value is None or value.offset is None else Decimal(value.offset) / 60
 
 
 @operator("DateTimeComponentFrom", settings=("precision",))
 def component_from(value: Value, *, precision: str) -> Value:
-    """B.6.7 year from, month from, ..."""
+    """18.9 year from, month from, ..."""
     return None if value is None else value.component(_precision(precision))
 
 
@@ -186,7 +186,7 @@ def _precision(name: str | None) -> Any:
 
 @operator("SameAs", settings=("precision",))
 def same_as(first: Value, second: Value, *, precision: str | None) -> Value:
-    """B.6.11 Same As, of points and of intervals."""
+    """18.14 Same As, of points and of intervals."""
     if first is None or second is None:
         return None
     if isinstance(first, Interval) and isinstance(second, Interval):
@@ -210,13 +210,13 @@ def same_as(first: Value, second: Value, *, precision: str | None) -> Value:
 
 @operator("DurationBetween", settings=("precision",))
 def duration_between(first: Value, second: Value, *, precision: str) -> Value:
-    """B.6.9 Duration: whole periods between; an uncertainty where the values are not precise enough."""
+    """18.11 Duration: whole periods between; an uncertainty where the values are not precise enough."""
     return _between(first, second, _precision(precision), _duration)
 
 
 @operator("DifferenceBetween", settings=("precision",))
 def difference_between(first: Value, second: Value, *, precision: str) -> Value:
-    """B.6.8 Difference: boundaries crossed between; an uncertainty where the values are not precise enough."""
+    """18.10 Difference: boundaries crossed between; an uncertainty where the values are not precise enough."""
     return _between(first, second, _precision(precision), _difference)
 
 
@@ -234,6 +234,8 @@ def _between(first: Value, second: Value, precision: str, measure: Any) -> Value
     # Boundaries of days and longer are crossed on the calendars as written; durations, and hours, in one time zone.
     as_written = measure is _difference and PLACE.get(precision, 2) <= 2
     beside = _as_written if as_written else _in_one_zone
+    if first.parts[-1] is not None and second.parts[-1] is not None:
+        return measure(*beside(first, second), precision)
     low = measure(*beside(highest(first), lowest(second)), precision)
     high = measure(*beside(lowest(first), highest(second)), precision)
     return uncertain(low, high)

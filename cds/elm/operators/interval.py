@@ -1,4 +1,4 @@
-"""Interval operators (CQL 1.5, appendix B.7; ELM, chapter 19); those that lists share (In, Union ...) dispatch here.
+"""Interval operators (CQL 1.5, Logical Specification, chapter 19); those that lists share (In, Union ...) dispatch here.
 
 A closed null bound is the type's limit; an open null bound is unknown, and what hangs on it is null.
 """
@@ -25,7 +25,7 @@ _TEMPORAL = (Date, DateTime, Time)
 
 @operator("Start")
 def start(interval: Value) -> Value:
-    """B.7.27 Start: the first point that is in it; null where unknown."""
+    """19.29 Start: the first point that is in it; null where unknown."""
     if interval is None:
         return None
     if interval.low is None:
@@ -36,7 +36,7 @@ def start(interval: Value) -> Value:
 
 @operator("End")
 def end(interval: Value) -> Value:
-    """B.7.5 End: the last point that is in it; null where unknown."""
+    """19.6 End: the last point that is in it; null where unknown."""
     if interval is None:
         return None
     if interval.high is None:
@@ -46,7 +46,7 @@ def end(interval: Value) -> Value:
 
 
 def selected(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Interval:
-    """The interval of an Interval selector (B.1.9). Raises EvaluationError where its end lies before its start.
+    """The interval of an Interval selector (19.1). Raises EvaluationError where its end lies before its start.
 
     One of two nulls is an interval still: a period of which neither end is known holds any day or none.
     """
@@ -171,7 +171,7 @@ def properly_holds(interval: Interval, point: Value, precision: Any = None) -> T
 
 @operator("Before", settings=("precision",))
 def before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.3 Before; of dates, section B.6.3."""
+    """19.3 Before; of dates, section 18.3."""
     if first is None or second is None:
         return None
     return _before(_edges(first)[1], _edges(second)[0], _place(precision))
@@ -179,13 +179,13 @@ def before(first: Value, second: Value, *, precision: str | None = None) -> Trut
 
 @operator("After", settings=("precision",))
 def after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.2 After; of dates, section B.6.2."""
+    """19.2 After; of dates, section 18.2."""
     return before(second, first, precision=precision)
 
 
 @operator("SameOrBefore", settings=("precision",))
 def same_or_before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.19 Same Or Before; of dates, section B.6.13."""
+    """18.15 SameOrBefore, of intervals and of dates."""
     if first is None or second is None:
         return None
     return _at_or_before(_edges(first)[1], _edges(second)[0], _place(precision))
@@ -193,7 +193,7 @@ def same_or_before(first: Value, second: Value, *, precision: str | None = None)
 
 @operator("SameOrAfter", settings=("precision",))
 def same_or_after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.20 Same Or After; of dates, section B.6.12."""
+    """18.16 SameOrAfter, of intervals and of dates."""
     return same_or_before(second, first, precision=precision)
 
 
@@ -206,7 +206,7 @@ def _pair(first: Value, second: Value) -> bool:
 
 @operator("Overlaps", settings=("precision",))
 def overlaps(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.15 Overlaps."""
+    """19.20 Overlaps."""
     if not _pair(first, second):
         return None
     (low, high), (least, most), place = _edges(first), _edges(second), _place(precision)
@@ -215,7 +215,7 @@ def overlaps(first: Value, second: Value, *, precision: str | None = None) -> Tr
 
 @operator("OverlapsBefore", settings=("precision",))
 def overlaps_before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.15 Overlaps Before."""
+    """19.21 Overlaps Before."""
     if not _pair(first, second):
         return None
     place = _place(precision)
@@ -225,7 +225,7 @@ def overlaps_before(first: Value, second: Value, *, precision: str | None = None
 
 @operator("OverlapsAfter", settings=("precision",))
 def overlaps_after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.15 Overlaps After."""
+    """19.22 Overlaps After."""
     if not _pair(first, second):
         return None
     place = _place(precision)
@@ -250,25 +250,25 @@ def _meets(earlier: Interval, later: Interval, precision: Any) -> Truth:
 
 @operator("MeetsBefore", settings=("precision",))
 def meets_before(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.13 Meets Before."""
+    """19.17 Meets Before."""
     return _meets(first, second, _place(precision)) if _pair(first, second) else None
 
 
 @operator("MeetsAfter", settings=("precision",))
 def meets_after(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.13 Meets After."""
+    """19.18 Meets After."""
     return _meets(second, first, _place(precision)) if _pair(first, second) else None
 
 
 @operator("Meets", settings=("precision",))
 def meets(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.13 Meets."""
+    """19.16 Meets."""
     return _some((meets_before(first, second, precision=precision), meets_after(first, second, precision=precision)))
 
 
 @operator("Starts", settings=("precision",))
 def starts(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.28 Starts."""
+    """19.30 Starts."""
     if not _pair(first, second):
         return None
     place = _place(precision)
@@ -277,7 +277,7 @@ def starts(first: Value, second: Value, *, precision: str | None = None) -> Trut
 
 @operator("Ends", settings=("precision",))
 def ends(first: Value, second: Value, *, precision: str | None = None) -> Truth:
-    """B.7.6 Ends."""
+    """19.7 Ends."""
     if not _pair(first, second):
         return None
     place = _place(precision)
@@ -298,7 +298,7 @@ def _greatest(first: Value, second: Value) -> Value:
 
 
 def union(first: Interval, second: Interval) -> Interval | None:
-    """B.7.29 Union: null where the two neither overlap nor meet."""
+    """19.31 Union: null where the two neither overlap nor meet."""
     if _some((overlaps(first, second), meets(first, second))) is not True:
         return None
     return _between(_least(start(first), start(second)), _greatest(end(first), end(second)))
@@ -310,7 +310,7 @@ def _between(low: Value, high: Value) -> Interval:
 
 
 def intersect(first: Interval, second: Interval) -> Interval | None:
-    """B.7.11 Intersect: null where the two do not overlap. What is unknown at one end stays unknown there."""
+    """Intersect: null where the two do not overlap. What is unknown at one end stays unknown there."""
     if overlaps(first, second) is False:
         return None
     low, high = _greatest(start(first), start(second)), _least(end(first), end(second))
@@ -318,7 +318,7 @@ def intersect(first: Interval, second: Interval) -> Interval | None:
 
 
 def except_(first: Interval, second: Interval) -> Interval | None:
-    """B.7.7 Except: null where nothing, or two pieces, would be left."""
+    """Except: null where nothing, or two pieces, would be left."""
     if overlaps(first, second) is False:
         return first
     (low, high), (least, most) = _edges(first), _edges(second)
@@ -332,7 +332,7 @@ def except_(first: Interval, second: Interval) -> Interval | None:
 
 @operator("Width")
 def width(interval: Value) -> Value:
-    """B.7.30 Width. Raises EvaluationError for dates, whose widths are durations."""
+    """19.32 Width. Raises EvaluationError for dates, whose widths are durations."""
     if interval is None:
         return None
     low, high = start(interval), end(interval)
@@ -343,7 +343,7 @@ def width(interval: Value) -> Value:
 
 @operator("Size")
 def size(interval: Value, per: Value = None) -> Value:
-    """B.7.24 Size: the width and one step of the type (or `per`) more."""
+    """19.28 Size: the width and one step of the type (or `per`) more."""
     found = width(interval)
     return None if found is None else add(found, per if per is not None else _one_step(found))
 
@@ -356,7 +356,7 @@ def _one_step(like: Value) -> Value:
 
 @operator("PointFrom")
 def point_from(interval: Value) -> Value:
-    """B.7.18 Point From. Raises EvaluationError where the interval has more than one point."""
+    """19.23 Point From. Raises EvaluationError where the interval has more than one point."""
     if interval is None:
         return None
     low, high = start(interval), end(interval)
@@ -367,7 +367,7 @@ def point_from(interval: Value) -> Value:
 
 @operator("Collapse")
 def collapse(intervals: Value, per: Value = None) -> Value:
-    """B.7.4 Collapse: the fewest intervals that hold the same points; gaps of up to `per` are closed."""
+    """19.4 Collapse: the fewest intervals that hold the same points; gaps of up to `per` are closed."""
     if intervals is None:
         return None
     known = [item for item in intervals if item is not None]
@@ -420,7 +420,7 @@ def _plain(per: Quantity, like: Value) -> Value:
 
 @operator("Expand")
 def expand(source: Value, per: Value = None) -> Value:
-    """B.7.8 Expand: the unit intervals of a list of intervals, or the points of one interval."""
+    """19.11 Expand: the unit intervals of a list of intervals, or the points of one interval."""
     if source is None:
         return None
     if isinstance(source, Interval):

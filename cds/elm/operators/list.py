@@ -1,4 +1,4 @@
-"""List operators (CQL 1.5, appendix B.8; ELM, chapter 20), and those that lists share with intervals."""
+"""List operators (CQL 1.5, Logical Specification, chapter 20), and those that lists share with intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cds.errors import EvaluationError
 
 
 def same(first: Value, second: Value) -> bool:
-    """Whether two elements count as one: equal, or both null (section 2.3 of the author's guide)."""
+    """Whether two elements count as one: equal, or both null (CQL 1.5, appendix B, List Operators)."""
     return (first is None and second is None) or equal(first, second) is True
 
 
@@ -61,13 +61,13 @@ def _key(value: Value) -> Any:
 
 @operator("Exists")
 def exists(items: Value) -> bool:
-    """B.8.8 Exists: whether there is an element that is not null; never null."""
+    """20.8 Exists: whether there is an element that is not null; never null."""
     return items is not None and any(item is not None for item in items)
 
 
 @operator("Distinct")
 def distinct(items: Value) -> Value:
-    """B.8.5 Distinct: the first of each; nulls are one."""
+    """20.4 Distinct: the first of each; nulls are one."""
     if items is None:
         return None
     if _HASHED.issuperset(map(type, items)):
@@ -78,19 +78,19 @@ def distinct(items: Value) -> Value:
 
 @operator("First", fields=("source",))
 def first(items: Value) -> Value:
-    """B.8.10 First."""
+    """20.10 First."""
     return items[0] if items else None
 
 
 @operator("Last", fields=("source",))
 def last(items: Value) -> Value:
-    """B.8.15 Last."""
+    """20.20 Last."""
     return items[-1] if items else None
 
 
 @operator("Slice", fields=("source", "startIndex", "endIndex"))
 def slice_(items: Value, start: Value, end: Value) -> Value:
-    """B.8.24 Slice (Skip, Take, Tail)."""
+    """20.28 Slice (Skip, Take, Tail)."""
     if items is None:
         return None
     if (start or 0) < 0 or (end is not None and end <= 0):
@@ -100,7 +100,7 @@ def slice_(items: Value, start: Value, end: Value) -> Value:
 
 @operator("IndexOf", fields=("source", "element"))
 def index_of(items: Value, element: Value) -> Value:
-    """B.8.12 IndexOf: -1 where it is not found."""
+    """20.16 IndexOf: -1 where it is not found."""
     if items is None or element is None:
         return None
     return next((place for place, item in enumerate(items) if equal(item, element) is True), -1)
@@ -108,7 +108,7 @@ def index_of(items: Value, element: Value) -> Value:
 
 @operator("SingletonFrom")
 def singleton_from(items: Value) -> Value:
-    """B.8.23 Singleton From. Raises EvaluationError for more than one element."""
+    """20.27 Singleton From. Raises EvaluationError for more than one element."""
     if not items:
         return None
     if len(items) > 1:
@@ -118,7 +118,7 @@ def singleton_from(items: Value) -> Value:
 
 @operator("Flatten")
 def flatten(items: Value) -> Value:
-    """B.8.11 Flatten: one level; an element that is null holds nothing."""
+    """20.11 Flatten: one level; an element that is null holds nothing."""
     if items is None:
         return None
     return [member for item in items if item is not None for member in (item if isinstance(item, list) else (item,))]
@@ -144,7 +144,7 @@ def _precision(name: str | None) -> Any:
 
 @operator("In", settings=("precision",))
 def in_(element: Value, items: Value, *, precision: str | None = None) -> Truth:
-    """B.8.13 and B.7.9 In: of a null list or interval, false; an open null bound leaves it open."""
+    """20.13 and 19.12 In: of a null list or interval, false; an open null bound leaves it open."""
     if items is None:
         return False
     if isinstance(items, Interval):
@@ -156,13 +156,13 @@ def in_(element: Value, items: Value, *, precision: str | None = None) -> Truth:
 
 @operator("Contains", settings=("precision",))
 def contains(items: Value, element: Value, *, precision: str | None = None) -> Truth:
-    """B.8.3 and B.7.4 Contains."""
+    """20.2 and 19.5 Contains."""
     return in_(element, items, precision=precision)
 
 
 @operator("ProperContains", settings=("precision",))
 def proper_contains(items: Value, element: Value, *, precision: str | None = None) -> Truth:
-    """B.8.19 and B.7.21 Proper Contains: null beside the element leaves it open whether there is another."""
+    """20.22 and 19.24 Proper Contains: null beside the element leaves it open whether there is another."""
     if items is None:
         return None if isinstance(element, list) else False
     if isinstance(items, Interval):
@@ -175,13 +175,13 @@ def proper_contains(items: Value, element: Value, *, precision: str | None = Non
 
 @operator("ProperIn", settings=("precision",))
 def proper_in(element: Value, items: Value, *, precision: str | None = None) -> Truth:
-    """B.8.20 and B.7.22 Proper In."""
+    """20.23 and 19.25 Proper In."""
     return proper_contains(items, element, precision=precision)
 
 
 @operator("Includes", settings=("precision",))
 def includes(outer: Value, inner: Value, *, precision: str | None = None) -> Truth:
-    """B.8.14 and B.7.10 Includes (ELM uses it for a point, too)."""
+    """20.14 and 19.13 Includes (ELM uses it for a point, too)."""
     if isinstance(outer, Interval) and isinstance(inner, Interval):
         return intervals.includes(outer, inner, _precision(precision))
     if isinstance(inner, list):
@@ -195,13 +195,13 @@ def includes(outer: Value, inner: Value, *, precision: str | None = None) -> Tru
 
 @operator("IncludedIn", settings=("precision",))
 def included_in(inner: Value, outer: Value, *, precision: str | None = None) -> Truth:
-    """B.8.15 and B.7.11 Included In."""
+    """20.15 and 19.14 Included In."""
     return includes(outer, inner, precision=precision)
 
 
 @operator("ProperIncludes", settings=("precision",))
 def proper_includes(outer: Value, inner: Value, *, precision: str | None = None) -> Truth:
-    """B.8.21 and B.7.23 Proper Includes."""
+    """20.24 and 19.26 Proper Includes."""
     if isinstance(outer, Interval) and isinstance(inner, Interval):
         return intervals.properly_includes(outer, inner, _precision(precision))
     if outer is None or inner is None:
@@ -213,13 +213,13 @@ def proper_includes(outer: Value, inner: Value, *, precision: str | None = None)
 
 @operator("ProperIncludedIn", settings=("precision",))
 def proper_included_in(inner: Value, outer: Value, *, precision: str | None = None) -> Truth:
-    """B.8.22 and B.7.24 Proper Included In."""
+    """20.25 and 19.27 Proper Included In."""
     return proper_includes(outer, inner, precision=precision)
 
 
 @operator("Union")
 def union(*operands: Value) -> Value:
-    """B.8.28 and B.7.29 Union: of lists each element once; a null list holds nothing."""
+    """20.31 and 19.31 Union: of lists each element once; a null list holds nothing."""
     if any(isinstance(operand, Interval) for operand in operands):
         first_, second = operands
         return None if first_ is None or second is None else intervals.union(first_, second)
@@ -230,7 +230,7 @@ def union(*operands: Value) -> Value:
 
 @operator("Intersect")
 def intersect(*operands: Value) -> Value:
-    """B.8.17 and B.7.12 Intersect."""
+    """20.17 and 19.15 Intersect."""
     found = operands[0]
     for other in operands[1:]:
         if found is None or other is None:
@@ -244,7 +244,7 @@ def intersect(*operands: Value) -> Value:
 
 @operator("Except")
 def except_(first_: Value, second: Value) -> Value:
-    """B.8.9 and B.7.7 Except."""
+    """20.7 and 19.10 Except."""
     if isinstance(first_, Interval):
         return None if second is None else intervals.except_(first_, second)
     if first_ is None:

@@ -1,4 +1,4 @@
-"""Nullological operators (CQL 1.5, appendix B.3; ELM, chapter 14); Coalesce is lazy, and so the compiler's."""
+"""Nullological operators (CQL 1.5, Logical Specification, chapter 14); Coalesce is lazy, and so the compiler's."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from cds.elm.ports import Value
 
 @operator("IsNull")
 def is_null(value: Value) -> bool:
-    """B.3.4 Is Null."""
+    """14.4 Is Null."""
     return value is None
 
 
 @operator("IsTrue")
 def is_true(value: Value) -> bool:
-    """B.3.3 Is True."""
+    """14.5 Is True."""
     return value is True
 
 
 @operator("IsFalse")
 def is_false(value: Value) -> bool:
-    """B.3.2 Is False."""
+    """14.3 Is False."""
     return value is False

@@ -1,4 +1,4 @@
-"""String operators (CQL 1.5, appendix B.5; ELM, chapter 17)."""
+"""String operators (CQL 1.5, Logical Specification, chapter 17)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cds.errors import EvaluationError
 
 @operator("Combine", fields=("source", "separator"))
 def combine(source: Sequence[Value] | None, separator: Value) -> Value:
-    """B.5.1 Combine: nulls are left out; null where nothing is left."""
+    """17.1 Combine: nulls are left out; null where nothing is left."""
     if source is None:
         return None
     texts = [text for text in source if text is not None]
@@ -22,19 +22,19 @@ def combine(source: Sequence[Value] | None, separator: Value) -> Value:
 
 @operator("Concatenate")
 def concatenate(*texts: Value) -> Value:
-    """B.5.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
+    """17.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
     return None if None in texts else "".join(texts)
 
 
 @operator("EndsWith")
 def ends_with(text: Value, suffix: Value) -> Value:
-    """B.5.3 Ends With."""
+    """17.3 Ends With."""
     return None if text is None or suffix is None else text.endswith(suffix)
 
 
 @operator("Indexer")
 def indexer(source: Value, index: Value) -> Value:
-    """B.5.4 Indexer, of text and of lists (B.8.6): null outside."""
+    """17.6 Indexer, of text and of lists: null outside."""
     if source is None or index is None:
         return None
     return source[index] if 0 <= index < len(source) else None
@@ -42,25 +42,25 @@ def indexer(source: Value, index: Value) -> Value:
 
 @operator("LastPositionOf", fields=("pattern", "string"))
 def last_position_of(pattern: Value, string: Value) -> Value:
-    """B.5.5 LastPositionOf: -1 where it is not found."""
+    """17.7 LastPositionOf: -1 where it is not found."""
     return None if pattern is None or string is None else string.rfind(pattern)
 
 
 @operator("Length")
 def length(value: Value) -> Value:
-    """B.5.6 Length, of text and of lists (B.8.16): a null list has none, a null text an unknown one."""
+    """17.8 Length, of text and of lists (20): a null list has none, a null text an unknown one."""
     return None if value is None else len(value)
 
 
 @operator("Lower")
 def lower(text: Value) -> Value:
-    """B.5.7 Lower."""
+    """17.9 Lower."""
     return None if text is None else text.lower()
 
 
 @operator("Upper")
 def upper(text: Value) -> Value:
-    """B.5.18 Upper."""
+    """17.18 Upper."""
     return None if text is None else text.upper()
 
 
@@ -74,13 +74,13 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 @operator("Matches")
 def matches(text: Value, pattern: Value) -> Value:
-    """B.5.8 Matches: the whole text."""
+    """17.10 Matches: the whole text."""
     return None if text is None or pattern is None else _pattern(pattern).fullmatch(text) is not None
 
 
 @operator("ReplaceMatches")
 def replace_matches(text: Value, pattern: Value, substitution: Value) -> Value:
-    """B.5.11 ReplaceMatches: ``$1`` stands for a group, ``\\$`` for a dollar sign."""
+    """17.13 ReplaceMatches: ``$1`` stands for a group, ``\\$`` for a dollar sign."""
     if text is None or pattern is None or substitution is None:
         return None
     return _pattern(pattern).sub(_template(substitution), text)
@@ -94,13 +94,13 @@ def _template(substitution: str) -> str:
 
 @operator("PositionOf", fields=("pattern", "string"))
 def position_of(pattern: Value, string: Value) -> Value:
-    """B.5.9 PositionOf: -1 where it is not found."""
+    """17.12 PositionOf: -1 where it is not found."""
     return None if pattern is None or string is None else string.find(pattern)
 
 
 @operator("Split", fields=("stringToSplit", "separator"))
 def split(text: Value, separator: Value) -> Value:
-    """B.5.12 Split: the whole text in a list where there is no separator."""
+    """17.14 Split: the whole text in a list where there is no separator."""
     if text is None:
         return None
     return text.split(separator) if separator else [text]
@@ -108,7 +108,7 @@ def split(text: Value, separator: Value) -> Value:
 
 @operator("SplitOnMatches", fields=("stringToSplit", "separatorPattern"))
 def split_on_matches(text: Value, pattern: Value) -> Value:
-    """B.5.13 SplitOnMatches."""
+    """17.15 SplitOnMatches."""
     if text is None:
         return None
     return _pattern(pattern).split(text) if pattern else [text]
@@ -116,13 +116,13 @@ def split_on_matches(text: Value, pattern: Value) -> Value:
 
 @operator("StartsWith")
 def starts_with(text: Value, prefix: Value) -> Value:
-    """B.5.14 StartsWith."""
+    """17.16 StartsWith."""
     return None if text is None or prefix is None else text.startswith(prefix)
 
 
 @operator("Substring", fields=("stringToSub", "startIndex", "length"))
 def substring(text: Value, start: Value, number: Value) -> Value:
-    """B.5.15 Substring: null where it would begin outside; of an empty text, the text."""
+    """17.17 Substring: null where it would begin outside; of an empty text, the text."""
     if text is None or start is None or not (0 <= start < len(text) or start == 0):
         return None
     return text[start:] if number is None else text[start : start + max(number, 0)]

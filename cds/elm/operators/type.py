@@ -1,4 +1,4 @@
-"""Type operators (CQL 1.5, appendix B.2; ELM, chapter 22): the conversions. What is no value of the type is null."""
+"""Type operators (CQL 1.5, Logical Specification, chapter 22): the conversions. What is no value of the type is null."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _plain(value: Value) -> Value:
 
 @operator("ToBoolean")
 def to_boolean(value: Value) -> Value:
-    """B.2.6 ToBoolean."""
+    """22.19 ToBoolean."""
     value = _plain(value)
     if isinstance(value, bool) or value is None:
         return value
@@ -44,7 +44,7 @@ def to_boolean(value: Value) -> Value:
 
 @operator("ToInteger")
 def to_integer(value: Value) -> Value:
-    """B.2.11 ToInteger."""
+    """22.25 ToInteger."""
     value = _plain(value)
     if isinstance(value, bool):
         return int(value)
@@ -55,7 +55,7 @@ def to_integer(value: Value) -> Value:
 
 @operator("ToLong")
 def to_long(value: Value) -> Value:
-    """B.2.12 ToLong."""
+    """22.27 ToLong."""
     value = _plain(value)
     if isinstance(value, str):
         value = int(value.rstrip("L")) if _LONG.fullmatch(value) else None
@@ -64,7 +64,7 @@ def to_long(value: Value) -> Value:
 
 @operator("ToDecimal")
 def to_decimal(value: Value) -> Value:
-    """B.2.9 ToDecimal."""
+    """22.24 ToDecimal."""
     value = _plain(value)
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         return None
@@ -76,7 +76,7 @@ def to_decimal(value: Value) -> Value:
 
 @operator("ToDate")
 def to_date(value: Value) -> Value:
-    """B.2.7 ToDate: of a text that names a time too, its date."""
+    """22.22 ToDate: of a text that names a time too, its date."""
     value = _plain(value)
     if isinstance(value, str):
         value = Date.parse(value) or DateTime.parse(value)
@@ -85,7 +85,7 @@ def to_date(value: Value) -> Value:
 
 @operator("ToDateTime", context=True)
 def to_date_time(evaluation: Evaluation, value: Value) -> Value:
-    """B.2.8 ToDateTime: of a Date, its time is unknown; text without an offset is read in the evaluation's zone."""
+    """22.23 ToDateTime: of a Date, its time is unknown; text without an offset is read in the evaluation's zone."""
     value = _plain(value)
     if isinstance(value, Date):
         return DateTime(value.year, value.month, value.day, offset=evaluation.timezone_offset)
@@ -99,7 +99,7 @@ def to_date_time(evaluation: Evaluation, value: Value) -> Value:
 
 @operator("ToTime")
 def to_time(value: Value) -> Value:
-    """B.2.15 ToTime: a time zone in the text is left out."""
+    """22.31 ToTime: a time zone in the text is left out."""
     value = _plain(value)
     if isinstance(value, DateTime):
         return None if value.hour is None else Time(*value.parts[3:])  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def to_time(value: Value) -> Value:
 
 @operator("ToQuantity")
 def to_quantity(value: Value) -> Value:
-    """B.2.13 ToQuantity: of text such as ``5.5 'mg'`` or ``3 days``; of a number, without a unit."""
+    """22.28 ToQuantity: of text such as ``5.5 'mg'`` or ``3 days``; of a number, without a unit."""
     if isinstance(value, str):
         found = _QUANTITY.fullmatch(value.strip())
         number = to_decimal(found[1]) if found else None
@@ -127,7 +127,7 @@ def to_quantity(value: Value) -> Value:
 
 @operator("ToRatio")
 def to_ratio(value: Value) -> Value:
-    """B.2.14 ToRatio: of text such as ``1 'mg':2 'mL'``."""
+    """22.29 ToRatio: of text such as ``1 'mg':2 'mL'``."""
     if not isinstance(value, str):
         return value
     parts = [to_quantity(part) for part in value.split(":")]
@@ -136,7 +136,7 @@ def to_ratio(value: Value) -> Value:
 
 @operator("ToConcept")
 def to_concept(value: Value) -> Value:
-    """B.2.5 ToConcept."""
+    """22.21 ToConcept."""
     if isinstance(value, Code):
         return Concept((value,), value.display)
     return Concept(tuple(value)) if isinstance(value, list) else value
@@ -150,7 +150,7 @@ def to_chars(value: Value) -> Value:
 
 @operator("ToString")
 def to_string(value: Value) -> Value:
-    """B.2.14 ToString."""
+    """22.30 ToString."""
     value = _plain(value)
     if value is None or isinstance(value, str):
         return value
@@ -196,7 +196,7 @@ _converts("Boolean", "Integer", "Long", "Decimal", "Date", "DateTime", "Time", "
 
 @operator("ConvertQuantity")
 def convert_quantity(value: Value, unit: Value) -> Value:
-    """B.2.3 convert Quantity to a unit: null where it cannot be."""
+    """22.6 convert Quantity to a unit: null where it cannot be."""
     if value is None or unit is None:
         return None
     by = convertible(value.unit, unit)

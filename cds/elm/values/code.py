@@ -1,4 +1,4 @@
-"""Code, Concept, and references to value sets and code systems (CQL 1.5, section B.1.4)."""
+"""Code, Concept, and references to value sets and code systems (CQL 1.5, appendix B, Types)."""
 
 from __future__ import annotations
 

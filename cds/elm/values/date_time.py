@@ -1,4 +1,4 @@
-"""Date, DateTime and Time, each known to some precision (CQL 1.5, sections B.1.2, B.1.3, B.1.10 and 5).
+"""Date, DateTime and Time, each known to some precision (CQL 1.5, appendix B, Types).
 
 A value keeps its components as they were written; the last ones may be absent. A DateTime keeps its offset and is
 compared in one time zone only where hours or finer are asked for.

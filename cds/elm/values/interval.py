@@ -1,4 +1,4 @@
-"""Interval: two points, each in it or not, either of them unknown (CQL 1.5, section B.1.9)."""
+"""Interval: two points, each in it or not, either of them unknown (CQL 1.5, Logical Specification, 19.1)."""
 
 from __future__ import annotations
 

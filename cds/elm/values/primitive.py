@@ -1,4 +1,4 @@
-"""Long, and the limits of the numeric types (CQL 1.5, section B.1 and the system model)."""
+"""Long, and the limits of the numeric types (CQL 1.5, appendix B, Types)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ INTEGER_MAX: Final = 2**31 - 1
 INTEGER_MIN: Final = -(2**31)
 LONG_MAX: Final = 2**63 - 1
 LONG_MIN: Final = -(2**63)
-#: The greatest Decimal that `maximum Decimal` names, and the bound within which results are kept (section B.1).
+#: The greatest Decimal that `maximum Decimal` names, and the bound within which results are kept.
 DECIMAL_MAX: Final = Decimal("99999999999999999999.99999999")
 DECIMAL_BOUND: Final = Decimal(10) ** 28
 DECIMAL_MIN: Final = -DECIMAL_MAX
@@ -39,7 +39,7 @@ def decimal(value: Decimal) -> Decimal | None:
 
 
 def integer(value: int, *, long: bool = False) -> int | None:
-    """An Integer (or Long) result; null where it overflows (section B.2: arithmetic overflow is null)."""
+    """An Integer (or Long) result; null where it overflows (chapter 16)."""
     if long:
         return Long(value) if LONG_MIN <= value <= LONG_MAX else None
     return value if INTEGER_MIN <= value <= INTEGER_MAX else None

@@ -1,4 +1,4 @@
-"""Quantity and Ratio, and the conversion of UCUM units (CQL 1.5, section B.1.8)."""
+"""Quantity and Ratio, and the conversion of UCUM units (CQL 1.5, appendix B, Types)."""
 
 from __future__ import annotations
 

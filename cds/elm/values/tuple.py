@@ -1,4 +1,4 @@
-"""Tuple: named elements (CQL 1.5, section 2.8)."""
+"""Tuple: named elements (CQL 1.5, Logical Specification, 2.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uncertainty: a number known to lie between two bounds (CQL 1.5, section 5.6, uncertain durations)."""
+"""Uncertainty: a number known to lie between two bounds (CQL 1.5, Language Semantics, Uncertainty)."""
 
 from __future__ import annotations
 
