@@ -1,4 +1,4 @@
-"""Interval operators (CQL 1.5, Logical Specification, chapter 19); those that lists share (In, Union ...) dispatch here.
+"""Interval operators (CQL 1.5, Logical Specification, chapter 19); those that lists share (In, Union) dispatch here.
 
 A closed null bound is the type's limit; an open null bound is unknown, and what hangs on it is null.
 """

@@ -48,7 +48,7 @@ def last_position_of(pattern: Value, string: Value) -> Value:
 
 @operator("Length")
 def length(value: Value) -> Value:
-    """17.8 Length, of text and of lists (20): a null list has none, a null text an unknown one."""
+    """17.8 Length, of text and of lists; that a null list has none is for the compiler, which knows the type."""
     return None if value is None else len(value)
 
 

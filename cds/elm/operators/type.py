@@ -1,4 +1,4 @@
-"""Type operators (CQL 1.5, Logical Specification, chapter 22): the conversions. What is no value of the type is null."""
+"""Type operators (CQL 1.5, Logical Specification, chapter 22): the conversions. What is no such value is null."""
 
 from __future__ import annotations
 
