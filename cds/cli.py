@@ -338,6 +338,8 @@ def _why(result: CriterionResult) -> str:
     parts += dict.fromkeys(item.title for item in result.missing)
     if result.reason:
         parts.append(result.reason)
+    if result.clears_on:
+        parts.append(f"clears on {result.clears_on}")
     if result.outcome.value == "unknown" and result.criterion.question:
         parts.append(f"→ {result.criterion.question}")
     return "; ".join(parts)
