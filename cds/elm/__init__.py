@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cds.elm.evaluation import Evaluation
-from cds.elm.library import Definition, Libraries, Library, Retrieval
+from cds.elm.library import Definition, Libraries, Library, Retrieval, retrievals
 
-__all__ = ["Definition", "Evaluation", "Libraries", "Library", "Retrieval"]
+__all__ = ["Definition", "Evaluation", "Libraries", "Library", "Retrieval", "retrievals"]

@@ -188,17 +188,7 @@ class Library:
 
     def retrieved_types(self, names: Iterable[str]) -> frozenset[str]:
         """The (unqualified) types that the named definitions retrieve, directly or through what they refer to."""
-        waiting = [self.definition(name) for name in names]
-        seen: set[Definition] = set()
-        found: set[str] = set()
-        while waiting:
-            definition = waiting.pop()
-            if definition in seen:
-                continue
-            seen.add(definition)
-            found.update(retrieve.type_name for retrieve in definition.retrieves)
-            waiting.extend(definition.references)
-        return frozenset(found)
+        return frozenset(retrieve.type_name for retrieve in retrievals(self.definition(name) for name in names))
 
     def __repr__(self) -> str:
         return f"<Library {self.id} {self.version or ''}>"
@@ -306,6 +296,23 @@ class Libraries:
     def _next(self) -> int:
         self.size += 1
         return self.size - 1
+
+
+def retrievals(definitions: Iterable[Definition]) -> tuple[Retrieval, ...]:
+    """All retrieves that `definitions` reach, directly or through what they refer to, in the order of reference."""
+    found: dict[Retrieval, None] = {}
+    seen: set[Definition] = set()
+
+    def follow(definition: Definition) -> None:
+        if definition not in seen:
+            seen.add(definition)
+            found.update(dict.fromkeys(definition.retrieves))
+            for reference in definition.references:
+                follow(reference)
+
+    for definition in definitions:
+        follow(definition)
+    return tuple(found)
 
 
 def entries(elm: Json, section: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cache
+from itertools import chain
 
 from cds.elm import Definition, Evaluation
 from cds.elm.ports import Structured, Value
@@ -14,7 +15,7 @@ from cds.elm.values import Date, Tuple
 from cds.errors import EvaluationError
 from cds.fhir.model import Element
 from cds.fhir.record import PatientRecord
-from cds.trials.catalog import Catalog, Logic, Trial, retrievals
+from cds.trials.catalog import Catalog, Logic, Trial
 from cds.trials.eligibility import (
     Assessment,
     Basis,
@@ -225,7 +226,8 @@ def _judge(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation
     outcome, basis, reason = _meaning(criterion, answer, found, verifying)
     missing: tuple[Missing, ...] = ()
     if outcome is Outcome.UNKNOWN:
-        missing = _missing(fact for fact, held in facts.items() if not held)
+        empty = (logic.facts[fact] for fact, held in facts.items() if not held)
+        missing = tuple(dict.fromkeys(chain.from_iterable(empty)))
     return CriterionResult(criterion, outcome, basis, evidence, missing, reason=reason or _said(facts.values()))
 
 
@@ -297,21 +299,6 @@ def _join(first: tuple[Evidence, ...], second: tuple[Evidence, ...]) -> tuple[Ev
 def _clinical(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """The evidence besides the Patient: that a patient has an age and a sex is no sign of any disease."""
     return tuple(item for item in evidence if item.resource.get("resourceType") != "Patient")
-
-
-def _missing(empty: Iterable[Definition]) -> tuple[Missing, ...]:
-    found: dict[Missing, None] = {}
-    for fact in empty:
-        title = f"no {_phrase(fact.name)} on record"
-        for retrieval in retrievals([fact]):
-            found[Missing(retrieval.type_name, retrieval.value_set_url, title)] = None
-    return tuple(found)
-
-
-def _phrase(name: str) -> str:
-    """A definition's name inside a sentence: the first letter small, unless the word is an abbreviation."""
-    first = name.split(" ", 1)[0]
-    return name if first[1:].lower() != first[1:] else name[:1].lower() + name[1:]
 
 
 def _said(facts: Iterable[tuple[Value, ...]]) -> str | None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from cds.elm import Definition, Libraries, Library
+from cds.elm import Definition, Libraries, Library, retrievals
 from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
 from cds.trials.compiled import elm_path, is_fresh, sources
-from cds.trials.eligibility import Assessment, Criterion, Kind, Note, Policy
+from cds.trials.eligibility import Assessment, Criterion, Kind, Missing, Note, Policy
 
 #: The canonical base of our own extensions, code systems and value sets (listed in ARCHITECTURE.md).
 CANONICAL_BASE = "https://trial-match.example/fhir"
@@ -32,14 +32,15 @@ class Logic:
     """Where a criterion's answer comes from.
 
     `answer` is its Boolean definition. `facts` are the nearest resource-valued definitions that it rests on, in the
-    order of reference: what they hold is its evidence, those that are empty are what is missing. `shown` is evidence
-    that an author added; `verifying` are the definitions whose resources turn a presumed answer into a verified one.
-    `types` are all the resource types that the answer is read from, `shown_types` those of what is shown beside it.
+    order of reference: what they hold is its evidence, and each says what is missing where it is empty. `shown` is
+    evidence that an author added; `verifying` are the definitions whose resources turn a presumed answer into a
+    verified one. `types` are all the resource types that the answer is read from, `shown_types` those of what is shown
+    beside it.
     """
 
     answer: Definition
     applies: Definition | None
-    facts: tuple[Definition, ...]
+    facts: Mapping[Definition, tuple[Missing, ...]]
     shown: tuple[Definition, ...]
     verifying: tuple[Definition, ...]
     types: frozenset[str]
@@ -96,7 +97,7 @@ class Catalog:
         """The trials under `folder` (one folder a trial, ``shared/`` beside them).
 
         Raises ContentError (or a descendant) with the file, for content that cannot serve: JSON that is none, a
-        condition that names no Boolean definition, CQL whose ELM is absent, a value set without expansion.
+        condition that names no definition, CQL whose ELM is absent, a value set without expansion.
         """
         if not folder.is_dir():
             raise ContentError("no such folder", where=str(folder), remedy="point CDS_PLANDEFINITIONS at the trials")
@@ -105,11 +106,10 @@ class Catalog:
             raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
         model = FHIRModel()
         libraries = Libraries(model)
-        for path, elm in _compiled(folder):
-            libraries.add(elm, str(path))
+        compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folder)}
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
-        trials = [_trial(path, libraries) for path in plans]
+        trials = [_trial(path, compiled) for path in plans]
         return cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
 
     def __iter__(self) -> Iterator[Trial]:
@@ -160,7 +160,7 @@ def read_json(path: Path) -> Json:
     return content
 
 
-def _trial(path: Path, libraries: Libraries) -> Trial:
+def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
     plan = read_json(path)
     folder = path.parent
     if plan.get("resourceType") != "PlanDefinition" or plan.get("id") != folder.name:
@@ -169,7 +169,7 @@ def _trial(path: Path, libraries: Libraries) -> Trial:
             where=str(path),
             remedy=f'set "id": "{folder.name}"',
         )
-    library = _library(folder, libraries)
+    library = _library(folder, compiled)
     actions = {action.get("id"): action for action in plan.get("action", [])}
     if "eligibility" not in actions:
         raise ContentError("has no action with the id 'eligibility'", where=str(path))
@@ -200,12 +200,11 @@ def _trial(path: Path, libraries: Libraries) -> Trial:
     )
 
 
-def _library(folder: Path, libraries: Libraries) -> Library:
-    path = folder / "eligibility.elm.json"
-    if not path.is_file():
+def _library(folder: Path, compiled: Mapping[Path, Library]) -> Library:
+    path = elm_path(folder / "eligibility.cql")
+    if path not in compiled:
         raise ContentError("is not there", where=str(path), remedy="run: cds translate " + folder.parent.name)
-    identifier = read_json(path)["library"]["identifier"]
-    return libraries[identifier["id"]]
+    return compiled[path]
 
 
 def _descendants(action: Json) -> Iterator[Json]:
@@ -294,7 +293,7 @@ def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
     return Logic(
         answer=answer,
         applies=applies,
-        facts=nearest_facts(rests_on),
+        facts={fact: _absent(fact) for fact in nearest_facts(rests_on)},
         shown=shown,
         verifying=verifying,
         types=frozenset(retrieval.type_name for retrieval in retrievals(rests_on)),
@@ -322,19 +321,15 @@ def nearest_facts(definitions: Iterable[Definition]) -> tuple[Definition, ...]:
     return tuple(found)
 
 
-def retrievals(definitions: Iterable[Definition]) -> tuple[Any, ...]:
-    """All retrieves that `definitions` reach, each once, in the order of reference."""
-    found: dict[Any, None] = {}
-    seen: set[Definition] = set()
+def _absent(fact: Definition) -> tuple[Missing, ...]:
+    """What is missing where a fact holds nothing: each type and value set that it is read from, in words."""
+    title = f"no {_phrase(fact.name)} on record"
+    return tuple(
+        dict.fromkeys(Missing(retrieve.type_name, retrieve.value_set_url, title) for retrieve in retrievals([fact]))
+    )
 
-    def follow(definition: Definition) -> None:
-        if definition in seen:
-            return
-        seen.add(definition)
-        found.update(dict.fromkeys(definition.retrieves))
-        for reference in definition.references:
-            follow(reference)
 
-    for definition in definitions:
-        follow(definition)
-    return tuple(found)
+def _phrase(name: str) -> str:
+    """A definition's name inside a sentence: the first letter small, unless the word is an abbreviation."""
+    first = name.split(" ", 1)[0]
+    return name if first[1:].lower() != first[1:] else name[:1].lower() + name[1:]
