@@ -86,7 +86,47 @@ def _checked(parts: Components, low: tuple[int, ...], high: tuple[int, ...]) -> 
     return parts
 
 
-class Date(_Temporal):
+class _Calendar(_Temporal):
+    """The components of a calendar date."""
+
+    __slots__ = ()
+
+    @property
+    def year(self) -> int:
+        return self.parts[0]  # type: ignore[return-value]
+
+    @property
+    def month(self) -> int | None:
+        return self.parts[1]
+
+    @property
+    def day(self) -> int | None:
+        return self.parts[2]
+
+
+class _Clock(_Temporal):
+    """The components of a time of day, which are the last four."""
+
+    __slots__ = ()
+
+    @property
+    def hour(self) -> int | None:
+        return self.parts[-4]
+
+    @property
+    def minute(self) -> int | None:
+        return self.parts[-3]
+
+    @property
+    def second(self) -> int | None:
+        return self.parts[-2]
+
+    @property
+    def millisecond(self) -> int | None:
+        return self.parts[-1]
+
+
+class Date(_Calendar):
     """A calendar date, to the year, the month or the day."""
 
     __slots__ = ()
@@ -107,23 +147,11 @@ class Date(_Temporal):
         except ValueError:
             return None
 
-    @property
-    def year(self) -> int:
-        return self.parts[0]  # type: ignore[return-value]
-
-    @property
-    def month(self) -> int | None:
-        return self.parts[1]
-
-    @property
-    def day(self) -> int | None:
-        return self.parts[2]
-
     def __str__(self) -> str:
         return "-".join(_digits(self.parts, 0))
 
 
-class DateTime(_Temporal):
+class DateTime(_Calendar, _Clock):
     """A moment, to some precision; `offset` is that of its time zone in minutes (None: unknown)."""
 
     __slots__ = ("offset",)
@@ -166,34 +194,6 @@ class DateTime(_Temporal):
             return None
 
     @property
-    def year(self) -> int:
-        return self.parts[0]  # type: ignore[return-value]
-
-    @property
-    def month(self) -> int | None:
-        return self.parts[1]
-
-    @property
-    def day(self) -> int | None:
-        return self.parts[2]
-
-    @property
-    def hour(self) -> int | None:
-        return self.parts[3]
-
-    @property
-    def minute(self) -> int | None:
-        return self.parts[4]
-
-    @property
-    def second(self) -> int | None:
-        return self.parts[5]
-
-    @property
-    def millisecond(self) -> int | None:
-        return self.parts[6]
-
-    @property
     def date(self) -> Date:
         """The calendar date as written."""
         return Date(*self.parts[:3])  # type: ignore[arg-type]
@@ -227,7 +227,7 @@ class DateTime(_Temporal):
         return text
 
 
-class Time(_Temporal):
+class Time(_Clock):
     """A time of day."""
 
     __slots__ = ()
@@ -250,22 +250,6 @@ class Time(_Temporal):
             return cls(*_components(whole, fraction))
         except ValueError:
             return None
-
-    @property
-    def hour(self) -> int:
-        return self.parts[0]  # type: ignore[return-value]
-
-    @property
-    def minute(self) -> int | None:
-        return self.parts[1]
-
-    @property
-    def second(self) -> int | None:
-        return self.parts[2]
-
-    @property
-    def millisecond(self) -> int | None:
-        return self.parts[3]
 
     def __str__(self) -> str:
         digits = list(_digits(self.parts, 3))
