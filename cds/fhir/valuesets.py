@@ -57,6 +57,8 @@ class ValueSets:
         """
         self._value_sets: dict[str, dict[str, _ValueSet]] = {}
         self._code_systems: dict[str, dict[str, _CodeSystem]] = {}
+        # What was asked for once: every membership test of every patient asks again.
+        self._asked: dict[tuple[str, str | None], frozenset[Pair]] = {}
         for source, resource in resources:
             kind = resource.get("resourceType") if isinstance(resource, dict) else None
             if kind == "ValueSet":
@@ -74,7 +76,10 @@ class ValueSets:
 
     def value_set(self, url: str, version: str | None = None) -> frozenset[Pair]:
         """The expansion of a value set; `url` may carry ``|version``. TerminologyError, by name, if there is none."""
-        return _find(self._value_sets, "value set", url, version).pairs
+        pairs = self._asked.get((url, version))
+        if pairs is None:
+            pairs = self._asked[url, version] = _find(self._value_sets, "value set", url, version).pairs
+        return pairs
 
     def code_system(self, url: str, version: str | None = None) -> frozenset[str]:
         """All codes of a code system. TerminologyError where it is not held as a whole."""
