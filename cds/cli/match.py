@@ -1,19 +1,18 @@
-"""The command `cds`: serve, match, translate, fire."""
+"""`cds match`: which trials fit the patients in some bundles."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from cds.errors import CdsError, RecordError
-from cds.settings import SETTINGS, Settings
+from cds.cli.command import MOMENT, bundle_files, environment, main, read_bundle, usable
+from cds.errors import CdsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,99 +20,10 @@ if TYPE_CHECKING:
     from cds.trials.catalog import Catalog
     from cds.trials.eligibility import CriterionResult, Eligibility, Match
 
-_Loaded = TypeVar("_Loaded")
-
 #: From how many bundles on a progress bar is worth its line.
 _MANY = 10
 #: How many resources of a criterion's evidence a table shows.
 _SHOWN = 4
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="trial-match-cds")
-def main() -> None:
-    """Find a cancer trial for the patient whose chart is open."""
-
-
-def _settings() -> Settings:
-    return _loaded(lambda: Settings.from_environment(os.environ))
-
-
-def _loaded(load: Callable[[], _Loaded]) -> _Loaded:
-    """What `load` gives; content or settings that cannot be used end the command with their own words."""
-    try:
-        return load()
-    except CdsError as error:
-        raise click.ClickException(str(error)) from error
-
-
-# ---- serve ------------------------------------------------------------------------------------------------------
-
-
-def _help_of_settings() -> str:
-    lines = [f"{setting.name}: {setting.help} (default {_short(setting.default)})" for setting in SETTINGS]
-    return "Serve the CDS Hooks services.\n\n\b\n" + "\n".join(lines)
-
-
-def _short(default: str) -> str:
-    return Path(default).name if os.sep in default else default
-
-
-@main.command("serve", help=_help_of_settings())
-def serve() -> None:
-    """Serves with gunicorn until it is told to stop; the content is loaded, and checked, once, before."""
-    from cds.app import create_app, run
-
-    settings = _settings()
-    application = _loaded(lambda: create_app(settings))
-    url = f"http://{settings.address}"
-    click.echo(f"Try: curl {url}/cds-services   or: .venv/bin/cds fire hooks/trial-match/requests/ --to {url}")
-    run(application, settings)
-
-
-# ---- translate --------------------------------------------------------------------------------------------------
-
-
-@main.command("translate")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--check", is_flag=True, help="Write nothing; say which ELM is stale, and exit with 1 if any is.")
-def translate_command(folders: tuple[Path, ...], check: bool) -> None:
-    """Translate every .cql in FOLDERS with the official translator; the .elm.json is written beside it."""
-    from cds.authoring.translate import stale, translate
-
-    if check:
-        found = _loaded(lambda: stale(folders))
-        for path in found:
-            click.echo(f"{path}: its ELM is stale; run: cds translate {path.parent}", err=True)
-        raise SystemExit(1 if found else 0)
-    settings = _settings()
-    results = _loaded(lambda: translate(folders, settings.cache))
-    for message in dict.fromkeys(message for result in results for message in result.messages):
-        click.echo(str(message), err=True)
-    for result in results:
-        if not result.failed:
-            click.echo(f"{result.target}: {'written' if result.written else 'unchanged'}")
-    raise SystemExit(1 if any(result.failed for result in results) else 0)
-
-
-# ---- match ----------------------------------------------------------------------------------------------------
-
-
-class _Moment(click.ParamType):  # type: ignore[type-arg]
-    """An ISO 8601 moment; without an offset it is read in CDS_TIMEZONE, and a date alone means its last second."""
-
-    name = "ISO"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no ISO 8601 date-time, such as 2026-11-20T12:00:00Z", param, ctx)
-        if len(value) == len("2026-11-20"):
-            moment = moment.replace(hour=23, minute=59, second=59)
-        return moment
 
 
 @main.command("match")
@@ -122,7 +32,7 @@ class _Moment(click.ParamType):  # type: ignore[type-arg]
     "--trial", "trial_ids", multiple=True, metavar="ID", help="This trial alone, its criteria listed (repeats)."
 )
 @click.option("--all", "all_criteria", is_flag=True, help="List the criteria of trials that are not applicable, too.")
-@click.option("--now", type=_Moment(), help="The moment of evaluation (default: the clock).")
+@click.option("--now", type=MOMENT, help="The moment of evaluation (default: the clock).")
 @click.option(
     "--first-dose", type=click.DateTime(["%Y-%m-%d"]), help="The planned first dose (default: the date of now)."
 )
@@ -142,8 +52,8 @@ def match_command(
     """Match patients with trials: BUNDLE... are FHIR R4 bundles of one patient each (.json, .json.gz, or folders)."""
     from cds.trials.catalog import Catalog
 
-    settings = _settings()
-    catalog = _loaded(lambda: Catalog.load(settings.plandefinitions))
+    settings = environment()
+    catalog = usable(lambda: Catalog.load(settings.plandefinitions))
     unknown = sorted(set(trial_ids) - {trial.id for trial in catalog.active})
     if unknown:
         raise click.UsageError(
@@ -160,7 +70,7 @@ def match_command(
         all_criteria=all_criteria or bool(trial_ids),
         searched=tuple(part.strip() for part in searched.split(",")) if searched else None,
     )
-    files = _bundle_files(bundles)
+    files = bundle_files(bundles)
     failed = _print_answers(matcher, files, form)
     raise SystemExit(1 if failed else 0)
 
@@ -183,7 +93,7 @@ class _Matcher:
         from cds.trials.apply import match
 
         record = PatientRecord.from_bundle(
-            _read_bundle(path), now=self.now, timezone=self.timezone, searched=self.searched
+            read_bundle(path), now=self.now, timezone=self.timezone, searched=self.searched
         )
         return match(
             self.catalog,
@@ -193,26 +103,6 @@ class _Matcher:
             trials=self.trials,
             all_criteria=self.all_criteria,
         )
-
-
-def _bundle_files(paths: Iterable[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        files += sorted([*path.rglob("*.json"), *path.rglob("*.json.gz")]) if path.is_dir() else [path]
-    return files
-
-
-def _read_bundle(path: Path) -> Any:
-    import gzip
-    import zlib
-
-    import orjson
-
-    try:
-        content = path.read_bytes()
-        return orjson.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
-    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as error:
-        raise RecordError(f"is no JSON: {error}") from error
 
 
 def _print_answers(matcher: _Matcher, files: list[Path], form: str) -> bool:
@@ -343,32 +233,3 @@ def _why(result: CriterionResult) -> str:
     if result.outcome.value == "unknown" and result.criterion.question:
         parts.append(f"→ {result.criterion.question}")
     return "; ".join(parts)
-
-
-# ---- fire -----------------------------------------------------------------------------------------------------
-
-
-@main.command("fire")
-@click.argument("requests", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--to", "address", metavar="URL", help="The running service (default: CDS_HOST and CDS_PORT).")
-@click.option(
-    "--service", metavar="ID", help="The service to call (default: the folder under hooks/ that holds REQUEST)."
-)
-def fire_command(requests: tuple[Path, ...], address: str | None, service: str | None) -> None:
-    """Send CDS Hooks REQUESTS (files, or folders of them) to a running service, and show the cards."""
-    from functools import partial
-
-    from rich.console import Console
-
-    from cds.hooks.fire import request_files, send, service_of, show
-
-    if address is None:
-        address = f"http://{_settings().address}"
-    console = Console(highlight=False)
-    for path in (file for given in requests for file in request_files(given)):
-        status, body = _loaded(partial(send, path, address, service or service_of(path)))
-        show(console, path.stem, status, body)
-
-
-if __name__ == "__main__":
-    main()

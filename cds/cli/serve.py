@@ -1,0 +1,32 @@
+"""`cds serve`: the service, on the settings of the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from cds.cli.command import environment, main, usable
+from cds.settings import SETTINGS
+
+
+def _help_ofenvironment() -> str:
+    lines = [f"{setting.name}: {setting.help} (default {_short(setting.default)})" for setting in SETTINGS]
+    return "Serve the CDS Hooks services.\n\n\b\n" + "\n".join(lines)
+
+
+def _short(default: str) -> str:
+    return Path(default).name if os.sep in default else default
+
+
+@main.command("serve", help=_help_ofenvironment())
+def serve() -> None:
+    """Serves with gunicorn until it is told to stop; the content is loaded, and checked, once, before."""
+    from cds.app import create_app, run
+
+    settings = environment()
+    application = usable(lambda: create_app(settings))
+    url = f"http://{settings.address}"
+    click.echo(f"Try: curl {url}/cds-services   or: .venv/bin/cds fire hooks/trial-match/requests/ --to {url}")
+    run(application, settings)
