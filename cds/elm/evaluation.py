@@ -38,6 +38,7 @@ class Evaluation:
 
     __slots__ = (
         "_failures",
+        "calls",
         "libraries",
         "model",
         "now",
@@ -67,6 +68,8 @@ class Evaluation:
         self.parameters = {name: _parameter(value) for name, value in (parameters or {}).items()}
         self.remaining: float = float("inf") if budget is None else budget
         self.results: list[Value] = [UNSET] * libraries.size
+        #: What functions gave that are answered once for each operand. It is held, so that its id stays its own.
+        self.calls: dict[tuple[object, object], tuple[Value, Value]] = {}
         self._failures: dict[int, EvaluationError] = {}
         for library in libraries:
             for name, parameter in library.parameters.items():

@@ -133,9 +133,12 @@ class Definition(_Compiled):
 
 
 class Function(_Compiled):
-    """A function definition; `operands` are its operand names with their types."""
+    """A function definition; `operands` are its operand names with their types.
 
-    __slots__ = ("operands",)
+    `searches` says whether it has one operand and looks through something: then it is worth to keep what it gave.
+    """
+
+    __slots__ = ("operands", "searches")
 
     def __init__(self, library: Library, node: Json) -> None:
         super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
@@ -143,6 +146,7 @@ class Function(_Compiled):
             (operand["name"], types.stated(operand, "operandTypeName", "operandTypeSpecifier"))
             for operand in node.get("operand") or ()
         )
+        self.searches = len(self.operands) == 1 and _searches(node.get("expression"))
 
 
 class Parameter(_Compiled):
@@ -322,6 +326,23 @@ def entries(elm: Json, section: str) -> list[dict[str, Any]]:
 
 def _place(library: str, name: str, locator: str | None) -> str:
     return f"{library}.{name} @ {locator}" if locator else f"{library}.{name}"
+
+
+#: The nodes that go through rows, or through a text with a regular expression.
+_SEARCHING = frozenset(("Query", "ForEach", "Filter", "Matches", "ReplaceMatches", "SplitOnMatches"))
+
+
+def _searches(expression: Any) -> bool:
+    waiting = [expression]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, Mapping):
+            if part.get("type") in _SEARCHING:
+                return True
+            waiting.extend(value for name, value in part.items() if name != "annotation")
+    return False
 
 
 def _type_of_definition(node: Json) -> Type | None:

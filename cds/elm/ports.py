@@ -5,7 +5,6 @@ The engine knows no FHIR: a room that does implements these and hands them in.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,25 +14,31 @@ Value = Any
 Pair = tuple[str, str]
 
 
-class Structured(ABC):
-    """A value of a class of the data model, such as a FHIR resource or one of its elements.
+class Structured:
+    """A value of a class of the data model, such as a FHIR resource or one of its elements; a room that knows one
+    derives its own.
 
     `type_name` is qualified as ELM writes it: ``{http://hl7.org/fhir}Observation``. Equality is by content.
     """
 
+    # No abc.ABC: the engine asks of most values whether they are one, and an ABC answers that many times slower.
     __slots__ = ()
 
     @property
-    @abstractmethod
-    def type_name(self) -> str: ...
+    def type_name(self) -> str:
+        raise NotImplementedError
 
-    @abstractmethod
     def get(self, path: str) -> Value:
         """The element at `path`: None where absent, a list where it repeats; choice types by their base name."""
+        raise NotImplementedError
 
-    @abstractmethod
+    def codings(self) -> Sequence[Pair]:
+        """The codes that a coded element says, those without a system or code left out; of other elements, none."""
+        raise NotImplementedError
+
     def children(self) -> list[Value]:
         """The values of all elements, in the order of the model (CQL's Children)."""
+        raise NotImplementedError
 
 
 class Retriever(Protocol):
@@ -64,8 +69,8 @@ class Model(Protocol):
 
     uri: str
 
-    def is_type(self, value: Value, type_name: str) -> bool:
-        """Whether `value` is of the qualified type or of one derived from it."""
+    def tester(self, type_name: str) -> Callable[[Value], bool]:
+        """A function that says whether a value is of the qualified type or of one derived from it."""
 
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's (evidence can be cited by it)."""

@@ -11,6 +11,7 @@ from itertools import product
 from cds.elm.compiler import Binding, Compiler, Constant, node
 from cds.elm.evaluation import UNSET, Frame
 from cds.elm.library import Run
+from cds.elm.nodes.retrieve import narrowed
 from cds.elm.operators import OPERATORS
 from cds.elm.ports import Value
 from cds.elm.sorting import Sorter, sorter
@@ -83,8 +84,9 @@ def _exists(compiler: Compiler, node: Json) -> Run:
 def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
     """The query up to its return; while open, aliases and lets are in scope."""
     sources = node["source"]
+    narrow = narrowed(compiler, node) if len(sources) == 1 else None
     query = Query(
-        sources=compiler.each([source["expression"] for source in sources]),
+        sources=[narrow] if narrow else compiler.each([source["expression"] for source in sources]),
         slots=[compiler.slot() for _ in sources],
         aliases=[source["alias"] for source in sources],
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from cds.elm.ports import Model, Structured, Value
+from cds.elm.ports import Model, Value
 from cds.elm.values import (
     Code,
     CodeSystemRef,
@@ -181,8 +181,7 @@ def _named(name: str, model: Model | None) -> Test:
         return _SYSTEM_TESTS.get(local, lambda value: False)
     if model is None:
         return lambda value: False
-    is_type = model.is_type
-    return lambda value: isinstance(value, Structured) and is_type(value, name)
+    return model.tester(name)
 
 
 def _all_of(test: Test, element: Type) -> Test:

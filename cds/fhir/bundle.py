@@ -7,43 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from cds.fhir.dates import earliest
-from cds.fhir.model import TYPES
+from cds.fhir.model import RESOURCES
 from cds.fhir.references import Resource, base_of, normal, resource_id
 
 
-class Entry:
+class Entry(NamedTuple):
     """A resource, the fullUrl of its entry, and its place in the bundle."""
 
-    __slots__ = ("full_url", "place", "resource")
-
-    def __init__(self, resource: Resource, full_url: str | None, place: int) -> None:
-        self.resource = resource
-        self.full_url = full_url
-        self.place = place
+    resource: Resource
+    full_url: str | None
+    place: int
 
 
 def flatten(resources: Iterable[tuple[Any, str | None]], skipped: list[str]) -> Iterator[tuple[Resource, str | None]]:
     """The resources with their fullUrls, in order, bundles in them opened; what is none is told in `skipped`."""
     pending = [iter(resources)]
     while pending:
-        item = next(pending[-1], None)
-        if item is None:
+        for resource, full_url in pending[-1]:
+            if not isinstance(resource, dict):
+                skipped.append("a resource is no object")
+                continue
+            kind = resource.get("resourceType")
+            if kind == "Bundle":
+                pending.append(_entries(resource, skipped))
+                break
+            if not isinstance(kind, str) or kind not in RESOURCES:
+                skipped.append("a resource has no resourceType of FHIR R4")
+            elif kind != "OperationOutcome":  # tells of the search, not of the patient
+                yield resource, full_url
+        else:
             pending.pop()
-            continue
-        resource, full_url = item
-        if not isinstance(resource, dict):
-            skipped.append("a resource is no object")
-        elif (kind := resource.get("resourceType")) == "Bundle":
-            pending.append(_entries(resource, skipped))
-        elif not isinstance(kind, str) or kind not in TYPES or not TYPES[kind].is_resource:
-            skipped.append("a resource has no resourceType of FHIR R4")
-        elif kind != "OperationOutcome":  # tells of the search, not of the patient
-            yield resource, full_url
 
 
 def _entries(bundle: Resource, skipped: list[str]) -> Iterator[tuple[Any, str | None]]:
@@ -63,6 +61,8 @@ def once(entries: Sequence[Entry]) -> list[Entry]:
 
     The later version stays, in the place of the first; the same id on two servers is two resources.
     """
+    if _all_different(entries):
+        return list(entries)
     kept: list[Entry] = []
     seen: dict[str | bytes, int] = {}
     for entry in entries:
@@ -78,6 +78,13 @@ def once(entries: Sequence[Entry]) -> list[Entry]:
         for key in keys:
             seen.setdefault(key, known)
     return kept
+
+
+def _all_different(entries: Sequence[Entry]) -> bool:
+    """Whether every resource has an id and a fullUrl that no other has: what almost every bundle is."""
+    names = {name for entry in entries if (name := resource_id(entry.resource))}
+    names.update(entry.full_url for entry in entries if entry.full_url)
+    return len(names) == 2 * len(entries)
 
 
 def _on_other_servers(one: Entry, other: Entry) -> bool:

@@ -7,8 +7,13 @@ from typing import Any
 
 from cds.fhir.references import Identity, Resource, contained, normal
 
-#: The elements that name whose data it is, where these are not `subject` or `patient`.
-_SUBJECT = {"Coverage": "beneficiary", "ResearchSubject": "individual", "Task": "for"}
+#: The elements that name whose data a resource is, and those of the types that have one of their own.
+_USUALLY_NAMING = ("subject", "patient")
+_NAMING = {
+    "Coverage": (*_USUALLY_NAMING, "beneficiary"),
+    "ResearchSubject": (*_USUALLY_NAMING, "individual"),
+    "Task": (*_USUALLY_NAMING, "for"),
+}
 _PATIENTS = frozenset({"Patient"})
 _PERSONS = frozenset({"Patient", "RelatedPerson", "Group"})
 
@@ -29,9 +34,12 @@ class Compartment:
 
         An Observation may have the patient as subject and be about another all the same: its `focus`.
         """
-        for name in ("subject", "patient", _SUBJECT.get(kind)):
-            subject = resource.get(name) if name else None
+        for name in _NAMING.get(kind, _USUALLY_NAMING):
+            subject = resource.get(name)
             if subject is None:
+                continue
+            literal = subject.get("reference") if isinstance(subject, dict) else None
+            if isinstance(literal, str) and self._decided.get(literal):
                 continue
             subjects = subject if isinstance(subject, list) else (subject,)
             if subjects and not any(self._is_named(one, resource, full_url) for one in subjects):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
@@ -35,21 +35,21 @@ class _Codes:
     __slots__ = ("bare", "coded")
 
     def __init__(self) -> None:
-        self.coded: dict[Pair, list[int]] = {}
-        self.bare: dict[str, list[int]] = {}
+        self.coded: defaultdict[Pair, list[int]] = defaultdict(list)
+        self.bare: defaultdict[str, list[int]] = defaultdict(list)
 
     def add(self, place: int, coded: Any) -> None:
         """Enters a CodeableConcept, Coding or code, or a list of them."""
         for one in coded if isinstance(coded, list) else (coded,):
-            if isinstance(one, str):
-                self.bare.setdefault(one, []).append(place)
-            elif isinstance(one, dict):
+            if isinstance(one, dict):
                 codings = one.get("coding", (one,))
                 for coding in codings if isinstance(codings, (list, tuple)) else ():
                     if isinstance(coding, dict):
                         system, code = coding.get("system"), coding.get("code")
                         if isinstance(system, str) and isinstance(code, str):
-                            self.coded.setdefault((system, code), []).append(place)
+                            self.coded[system, code].append(place)
+            elif isinstance(one, str):
+                self.bare[one].append(place)
 
     def places(self, codes: Collection[Pair]) -> list[int]:
         """The places of any of `codes`, each once, in order. Walks the smaller of the two sides."""
@@ -90,9 +90,10 @@ class PatientRecord:
         self.horizon = Horizon(now, timezone)
         self.searched = None if searched is None else frozenset(searched)
         self._hygiene = hygiene
-        self._by_type: dict[str, list[Entry]] = {}
+        by_type: defaultdict[str, list[tuple[Resource, str | None, int]]] = defaultdict(list)
         for place, (resource, full_url) in enumerate(entries, 1):
-            self._by_type.setdefault(resource["resourceType"], []).append(Entry(resource, full_url, place))
+            by_type[resource["resourceType"]].append((resource, full_url, place))
+        self._by_type = dict(by_type)
         self.skipped = tuple(skipped)
         self._elements: dict[str, list[Element]] = {}
         self._indexes: dict[tuple[str, str], _Codes] = {}
@@ -198,7 +199,7 @@ class PatientRecord:
 
     def _only_patient(self, patient_id: str | None) -> tuple[Entry, list[str | None]]:
         """The entry of the one Patient, and every fullUrl that it goes by."""
-        everyone = self._by_type.get("Patient", [])
+        everyone = self._entries("Patient")
         entries = [one for one in everyone if patient_id is None or resource_id(one.resource) == patient_id]
         patients = once(entries)
         if not patients:
@@ -216,12 +217,15 @@ class PatientRecord:
         self._leave_out(NOT_THE_PATIENT, len(everyone) - len(entries))
         return patients[0], [entry.full_url for entry in entries]
 
+    def _entries(self, kind: str) -> list[Entry]:
+        return [Entry(*entry) for entry in self._by_type.get(kind, ())]
+
     def _facts(self, kind: str) -> list[Element]:
         """The resources of a type that are the patient's and state a fact, each once."""
         elements = self._elements.get(kind)
         if elements is None:
-            entries = self._by_type.get(kind)
-            if entries is None:
+            entries = self._entries(kind)
+            if not entries:
                 return []
             kept = self._cleaned(kind, entries) if self._hygiene else entries
             elements = self._elements[kind] = [Element(TYPES[kind], self._cited(entry)) for entry in kept]
@@ -285,7 +289,7 @@ class PatientRecord:
     def _medications(self) -> list[tuple[Identity, Resource]]:
         return [
             (Identity.of(entry.resource, (entry.full_url,)), entry.resource)
-            for entry in once(self._by_type.get("Medication", []))
+            for entry in once(self._entries("Medication"))
         ]
 
     @cached_property
@@ -301,7 +305,8 @@ class PatientRecord:
         if index is None:
             index = self._indexes[kind, path] = _Codes()
             *steps, last = path.split(".")
-            names = [last + suffix for suffix in _CODED]
+            simple = not steps and "|" not in TYPES[kind].elements.get(path, "|")
+            names = [last] if simple else [last + suffix for suffix in _CODED]
             for place, element in enumerate(self._facts(kind)):
                 for value in _at(element.json, steps):
                     for name in names:

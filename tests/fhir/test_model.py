@@ -64,12 +64,12 @@ def test_a_choice_is_had_by_its_base_name(key: str, value: object, kind: str, fu
 
 def test_a_choice_keeps_its_type_and_that_of_its_ancestors() -> None:
     age = Element("Condition", {"onsetAge": {"value": 61, "unit": "a", "code": "a"}}).get("onset")
-    assert MODEL.is_type(age, FHIR + "Age")
-    assert MODEL.is_type(age, FHIR + "Quantity")
-    assert not MODEL.is_type(age, FHIR + "Duration")
+    assert MODEL.tester(FHIR + "Age")(age)
+    assert MODEL.tester(FHIR + "Quantity")(age)
+    assert not MODEL.tester(FHIR + "Duration")(age)
     assert convert("ToQuantity", age) == Quantity(Decimal(61), "year")
     dose = Element("Dosage.DoseAndRate", {"doseQuantity": {"value": 5, "code": "mg"}}).get("dose")
-    assert MODEL.is_type(dose, FHIR + "SimpleQuantity")
+    assert MODEL.tester(FHIR + "SimpleQuantity")(dose)
     assert convert("ToQuantity", dose) == Quantity(Decimal(5), "mg")
 
 

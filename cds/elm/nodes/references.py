@@ -8,7 +8,7 @@ from cds.elm import types
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import UNSET, Frame, located
 from cds.elm.library import Definition, Function, Library, Parameter, Run
-from cds.elm.ports import Value
+from cds.elm.ports import Structured, Value
 from cds.elm.types import Json
 from cds.errors import EvaluationError
 
@@ -103,6 +103,8 @@ def _function_ref(compiler: Compiler, node: Json) -> Run:
     for function in chosen:
         compiler.body.calls[function] = None
     if len(chosen) == 1:
+        if chosen[0].searches:
+            return _call_once(chosen[0], operands[0], compiler.place(node))
         return _call(chosen[0], operands, compiler.place(node))
     return _dispatch(compiler, node, chosen, operands)
 
@@ -121,20 +123,45 @@ def _statically(compiler: Compiler, node: Json, overloads: list[Function]) -> li
 
 def _call(function: Function, operands: Sequence[Run], place: str) -> Run:
     def call(frame: Frame) -> Value:
-        evaluation = frame[0]
         inner: Frame = [None] * function.frame_size
-        inner[0] = evaluation
+        inner[0] = frame[0]
         slot = 1
         for operand in operands:
             inner[slot] = operand(frame)
             slot += 1
-        evaluation.remaining -= 1
-        try:
-            if evaluation.remaining < 0:
-                evaluation.spend(0)
-            return function.run(inner)
-        except Exception as error:
-            raise located(error, place) from None
+        return _entered(function, inner, place)
+
+    return call
+
+
+def _entered(function: Function, frame: Frame, place: str) -> Value:
+    """What a function gives whose operands stand in its frame."""
+    evaluation = frame[0]
+    evaluation.remaining -= 1
+    try:
+        if evaluation.remaining < 0:
+            evaluation.spend(0)
+        return function.run(frame)
+    except Exception as error:
+        raise located(error, place) from None
+
+
+def _call_once(function: Function, operand: Run, place: str) -> Run:
+    """A call that is answered once for each text, or element of the data, that an evaluation asks it of."""
+
+    def call(frame: Frame) -> Value:
+        value, evaluation = operand(frame), frame[0]
+        is_text = isinstance(value, str)
+        key = (function, value if is_text else id(value))
+        kept = evaluation.calls.get(key)
+        if kept is not None:
+            return kept[1]
+        inner: Frame = [None] * function.frame_size
+        inner[0], inner[1] = evaluation, value
+        result = _entered(function, inner, place)
+        if is_text or isinstance(value, Structured):
+            evaluation.calls[key] = (value, result)
+        return result
 
     return call
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame, located
 from cds.elm.library import Retrieval, Run
 from cds.elm.nodes.literals import element_of
-from cds.elm.nodes.terminology import pairs_of, value_set
+from cds.elm.nodes.terminology import conversion_source, members, pairs_of, value_set
 from cds.elm.operators import OPERATORS
 from cds.elm.ports import Value
 from cds.elm.types import Json
-from cds.elm.values import Code, Concept, Interval
+from cds.elm.values import Code, Concept, Interval, ValueSetRef
 
 _FIELDS = (
     "dataType",
@@ -23,6 +23,8 @@ _FIELDS = (
     "dateProperty",
     "dateRange",
 )
+#: The fields by which a retrieve already keeps a part of a type.
+_NARROWING = frozenset(_FIELDS) - {"dataType", "templateId", "codeProperty", "codeComparator", "dateProperty"}
 
 
 @node("Retrieve", fields=_FIELDS)
@@ -78,6 +80,62 @@ def _by_codes(compiler: Compiler, codes: Json, type_name: str, path: str | None,
             raise located(error, place) from None
 
     return run
+
+
+def narrowed(compiler: Compiler, query: Json) -> Run | None:
+    """The source of a query that keeps only resources with certain codes: those resources, found by code.
+
+    That is a retrieve of a whole type whose `where` asks, among other things joined by `and`, whether an element is
+    in one value set or another; the others would not be kept, whatever else is asked. None for any other query.
+    """
+    source = query["source"][0]
+    retrieve = source["expression"]
+    if retrieve.get("type") != "Retrieve" or any(retrieve[name] for name in retrieve if name in _NARROWING):
+        return None
+    asked = (_tests(compiler, term, source["alias"]) for term in _terms(query.get("where"), "And"))
+    tests = next(filter(None, asked), None)
+    if tests is None:
+        return None
+    whole = compiler.compile(retrieve)
+    type_name = retrieve["dataType"].rpartition("}")[2]
+    wanted = [(path, members(reference)) for path, reference in tests]
+    place = compiler.place(retrieve)
+
+    def run(frame: Frame) -> Value:
+        evaluation = frame[0]
+        try:
+            terminology, retriever = evaluation.terminology, evaluation.retriever
+            found = [retriever.retrieve(type_name, path, codes(terminology)) for path, codes in wanted]
+        except Exception as error:
+            raise located(error, place) from None
+        if sum(map(bool, found)) < 2:
+            return _listed(next(filter(None, found), []))
+        kept = {id(item) for items in found for item in items}
+        return [item for item in whole(frame) if id(item) in kept]
+
+    return run
+
+
+def _terms(node: Json | None, kind: str) -> Iterator[Json]:
+    """The operands of a chain of `And` or `Or`, from the left; the node itself where it is neither."""
+    if node is not None and node.get("type") == kind:
+        for operand in node["operand"]:
+            yield from _terms(operand, kind)
+    elif node is not None:
+        yield node
+
+
+def _tests(compiler: Compiler, term: Json, alias: str) -> list[tuple[str, ValueSetRef]]:
+    """The element and the value set of each membership that `term` asks of the alias, where it asks nothing else."""
+    found = []
+    for test in _terms(term, "Or"):
+        source = conversion_source(compiler, test["code"]) if test.get("type") == "InValueSet" else None
+        if source is None or not test.get("valueset"):
+            return []
+        if source.get("type") != "Property" or source.get("scope") != alias or not source["path"].isidentifier():
+            return []
+        found.append((source["path"], value_set(compiler, test["valueset"])))
+    return found
 
 
 def _codes(value: Value) -> list[Code]:

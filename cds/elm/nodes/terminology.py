@@ -8,7 +8,7 @@ from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Evaluation, Frame, located
 from cds.elm.library import Run
 from cds.elm.nodes.references import library_of
-from cds.elm.ports import Pair, Value
+from cds.elm.ports import Pair, Structured, Terminology, Value
 from cds.elm.types import Json
 from cds.elm.values import Code, CodeSystemRef, Concept, ValueSetRef
 from cds.errors import EvaluationError
@@ -105,7 +105,68 @@ def _located(run: Run, place: str) -> Run:
 @node("InValueSet", fields=("code", "valueset", "valuesetExpression"))
 def _in_value_set(compiler: Compiler, node: Json) -> Run:
     """Whether a code, or one of a concept's, is in the value set; null is in none (section B.12)."""
-    return _membership(compiler, node, "code", _value_set_operand(compiler, node), _in_set)
+    vocabulary = _value_set_operand(compiler, node)
+    if isinstance(vocabulary, Constant) and isinstance(vocabulary.value, ValueSetRef):
+        return _in_named_set(compiler, node, vocabulary.value)
+    return _membership(compiler, node, "code", vocabulary, _in_set)
+
+
+def _in_named_set(compiler: Compiler, node: Json, reference: ValueSetRef) -> Run:
+    """`InValueSet` as trials write it; an element of the data is looked up by its codings, without making a Concept."""
+    code, members_of, place = _coded(compiler, node["code"]), members(reference), compiler.place(node)
+
+    def run(frame: Frame) -> Value:
+        value = code(frame)
+        if value is None:
+            return False
+        try:
+            if not isinstance(value, Structured):
+                return _in_set(frame[0], value, reference)
+            held = members_of(frame[0].terminology)
+        except Exception as error:
+            raise located(error, place) from None
+        for pair in value.codings():  # noqa: SIM110 (asked for each resource of a type: the loop is what is fast)
+            if pair in held:
+                return True
+        return False
+
+    return run
+
+
+def _coded(compiler: Compiler, node: Json) -> Run:
+    """The closure of a code; of one that is converted from the data model's, that of the element itself."""
+    source = conversion_source(compiler, node)
+    if source is None:
+        return compiler.compile(node)
+    compiler.check_rule(node)
+    return compiler.compile(source)
+
+
+def conversion_source(compiler: Compiler, node: Json) -> Json | None:
+    """What a call of the model's conversion to Concept or Code is given; None where the node is no such call."""
+    local = node.get("libraryName")
+    if node.get("type") != "FunctionRef" or node.get("name") not in ("ToConcept", "ToCode") or not local:
+        return None
+    path = compiler.library.include_paths.get(local) or local
+    if compiler.model is None or compiler.model.native(path, node["name"]) is None:
+        return None
+    operands: list[Json] = node["operand"]
+    return operands[0] if len(operands) == 1 else None
+
+
+def members(reference: ValueSetRef) -> Callable[[Terminology], frozenset[Pair]]:
+    """A function that gives the codes of a value set; of one terminology after the other, the last one's are kept."""
+    kept: tuple[Terminology | None, frozenset[Pair]] = (None, frozenset())
+
+    def find(terminology: Terminology) -> frozenset[Pair]:
+        nonlocal kept
+        of, found = kept
+        if of is not terminology:
+            found = terminology.value_set(reference.id, reference.version)
+            kept = (terminology, found)
+        return found
+
+    return find
 
 
 @node("AnyInValueSet", fields=("codes", "valueset", "valuesetExpression"))

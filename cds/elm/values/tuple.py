@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 
-class Tuple(Mapping[str, Any]):
-    """An immutable tuple. An element that is absent is null."""
+class Tuple:
+    """An immutable tuple; the dict that it is made of becomes its own. An element that is absent is null."""
 
     __slots__ = ("_elements",)
 
-    def __init__(self, elements: Mapping[str, Any]) -> None:
-        self._elements = dict(elements)
+    def __init__(self, elements: dict[str, Any]) -> None:
+        self._elements = elements
 
     def __getitem__(self, name: str) -> Any:
         return self._elements[name]
@@ -20,6 +20,21 @@ class Tuple(Mapping[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         """The element `name`; null where there is none."""
         return self._elements.get(name, default)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the elements, in order."""
+        return self._elements.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The values of the elements, in order."""
+        return self._elements.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """The elements, in order."""
+        return self._elements.items()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._elements
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._elements)
