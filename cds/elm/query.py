@@ -197,7 +197,10 @@ def _single(query: Query) -> Run:
         if not isinstance(items, list):
             frame[slot] = items
             return result(frame) if keep is None or keep(frame) else None
-        frame[0].spend(len(items))
+        evaluation = frame[0]
+        evaluation.remaining -= len(items)
+        if evaluation.remaining < 0:
+            evaluation.spend(0)
         found = []
         for item in items:
             frame[slot] = item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Evaluation, Frame, located
@@ -120,12 +120,16 @@ def _in_named_set(compiler: Compiler, node: Json, reference: ValueSetRef) -> Run
         if value is None:
             return False
         try:
-            if not isinstance(value, Structured):
-                return _in_set(frame[0], value, reference)
             held = members_of(frame[0].terminology)
+            if isinstance(value, Structured):
+                pairs: Sequence[tuple[str | None, str | None]] = value.codings()
+            elif isinstance(value, Concept):
+                pairs = [(code.system, code.code) for code in value.codes]
+            else:
+                return _in_set(frame[0], value, reference)
         except Exception as error:
             raise located(error, place) from None
-        for pair in value.codings():  # noqa: SIM110 (asked for each resource of a type: the loop is what is fast)
+        for pair in pairs:  # noqa: SIM110 (asked for each resource of a type: the loop is what is fast)
             if pair in held:
                 return True
         return False
