@@ -108,7 +108,7 @@ class Definition(_Compiled):
 
     def __init__(self, library: Library, node: Json, index: int) -> None:
         super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
-        self.context: str = node.get("context") or "Unfiltered"
+        self.context: str = node.get("context") or "Unspecified"
         self.access_level: str = node.get("accessLevel") or "Public"
         self.index = index
 
@@ -133,15 +133,15 @@ class Definition(_Compiled):
 
 
 class Function(_Compiled):
-    """A function definition; `operands` are its operand names with their types."""
+    """A function definition; `operands` are its operand names with their types. An `external` one has no body."""
 
-    __slots__ = ("operands",)
+    __slots__ = ("external", "operands")
 
     def __init__(self, library: Library, node: Json) -> None:
         super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
+        self.external: bool = node.get("external") is True
         self.operands: tuple[tuple[str, Type | None], ...] = tuple(
-            (operand["name"], types.stated(operand, "operandTypeName", "operandTypeSpecifier"))
-            for operand in node.get("operand") or ()
+            (operand["name"], _declared(operand, "operandType")) for operand in node.get("operand") or ()
         )
 
 
@@ -151,8 +151,7 @@ class Parameter(_Compiled):
     __slots__ = ("index",)
 
     def __init__(self, library: Library, node: Json, index: int) -> None:
-        kind = types.stated(node, "parameterTypeName", "parameterTypeSpecifier") or types.result_type(node)
-        super().__init__(library, node["name"], node.get("locator"), kind)
+        super().__init__(library, node["name"], node.get("locator"), _declared(node, "parameterType"))
         self.index = index
 
 
@@ -195,10 +194,15 @@ class Library:
 
 
 class Libraries:
-    """All libraries of a process, compiled against one data model (None: System types alone)."""
+    """All libraries of a process, compiled against one data model (None: System types alone).
 
-    def __init__(self, model: Model | None = None) -> None:
+    What cannot be compiled is refused at load. Where `lenient`, it is an error of the definition or function that
+    holds it, raised when that is asked for: so content written elsewhere answers what it can.
+    """
+
+    def __init__(self, model: Model | None = None, *, lenient: bool = False) -> None:
         self.model = model
+        self.lenient = lenient
         #: How many results an evaluation keeps.
         self.size = 0
         self._by_id: dict[str, dict[str | None, Library]] = {}
@@ -239,7 +243,7 @@ class Libraries:
                 _resolve_codes(library)
         for library in fresh:
             with well_formed(library.id):
-                compile_library(library)
+                compile_library(library, lenient=self.lenient)
         _refuse_circular_definitions(fresh)
 
     @property
@@ -272,7 +276,7 @@ class Libraries:
 
     def _include(self, library: Library) -> None:
         for item in entries(library.elm, "includes"):
-            local, path, version = item["localIdentifier"], item["path"].rpartition("/")[2], item.get("version")
+            local, (path, version) = item["localIdentifier"], included_name(item)
             library.include_paths[local] = path
             versions = self._by_id.get(path, {})
             if versions and (version is None or version in versions):
@@ -280,7 +284,7 @@ class Libraries:
                 library.includes[local] = None if self._is_native(found) else found
             elif self.model is not None and self.model.native(path, "ToString"):
                 library.includes[local] = None
-            else:
+            elif not self.lenient:
                 where = _place(library.id, local, item.get("locator"))
                 raise ElmError(f"the included library {path} {version or ''} is not there".rstrip(), where=where)
 
@@ -317,11 +321,33 @@ def retrievals(definitions: Iterable[Definition]) -> tuple[Retrieval, ...]:
 
 def entries(elm: Json, section: str) -> list[dict[str, Any]]:
     """The definitions in one section of a library (``statements``, ``parameters``, ...)."""
-    return list((elm.get(section) or {}).get("def") or ())
+    found = (elm.get(section) or {}).get("def") or ()
+    return [dict(found)] if isinstance(found, Mapping) else list(found)
+
+
+def included_name(item: Json) -> tuple[str, str | None]:
+    """The identifier and version of the library that an include names.
+
+    A path may hold a namespace before the name (``http://example.org/ns/Common``, ``org.example|Common``) or be a
+    canonical with its version (``http://example.org/Library/Common|1.0.0``). A library is known by its name alone.
+    """
+    path, _, last = str(item["path"]).rpartition("|")
+    if path and last[:1].isdecimal():
+        return path.rpartition("/")[2], item.get("version") or last
+    return last.rpartition("/")[2], item.get("version")
 
 
 def _place(library: str, name: str, locator: str | None) -> str:
     return f"{library}.{name} @ {locator}" if locator else f"{library}.{name}"
+
+
+def _declared(node: Json, field: str) -> Type | None:
+    """The type that an operand or a parameter is declared with: by name (as a schema or a translator has it), or not.
+
+    Of an operand whose type says nothing, the result type.
+    """
+    named = types.stated(node, field, f"{field}Specifier") or types.stated(node, f"{field}Name", f"{field}Specifier")
+    return named or types.result_type(node)
 
 
 def _type_of_definition(node: Json) -> Type | None:

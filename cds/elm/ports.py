@@ -63,6 +63,11 @@ class Model(Protocol):
     """A data model that libraries name with `using`."""
 
     uri: str
+    #: How CQL names it, such as ``using FHIR version '4.0.1'``.
+    declaration: str
+
+    def is_model(self, uri: str | None, version: str | None) -> bool:
+        """Whether a library that is `using` this model, in this version, can be run."""
 
     def is_type(self, value: Value, type_name: str) -> bool:
         """Whether `value` is of the qualified type or of one derived from it."""

@@ -61,7 +61,7 @@ def _items(value: Value) -> list[Value]:
 def _query(compiler: Compiler, node: Json) -> Run:
     with _clauses(compiler, node) as query:
         if clause := node.get("aggregate"):
-            return _aggregate(compiler, query, clause)
+            return _aggregate(compiler, query, node, clause)
         query.distinct = bool(node.get("return")) and node["return"].get("distinct") is not False
         query.sort = _sort(compiler, node)
         return _single(query) if len(query.sources) == 1 else _listing(query)
@@ -83,13 +83,15 @@ def _exists(compiler: Compiler, node: Json) -> Run:
 def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
     """The query up to its return; while open, aliases and lets are in scope."""
     sources = node["source"]
+    for source in sources:
+        compiler.check_clause(node, source, "a source of a query", ("alias", "expression"))
     query = Query(
         sources=compiler.each([source["expression"] for source in sources]),
         slots=[compiler.slot() for _ in sources],
         aliases=[source["alias"] for source in sources],
     )
     with compiler.naming({alias: Binding(slot) for alias, slot in zip(query.aliases, query.slots, strict=True)}):
-        lets = _lets(compiler, node.get("let") or ())
+        lets = _lets(compiler, node)
         if lets:
             query.lets = [binding.slot for binding in lets.values()]
             query.keeps.append(_resetting(query.lets))
@@ -101,10 +103,11 @@ def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
             yield query
 
 
-def _lets(compiler: Compiler, clauses: Sequence[Json]) -> dict[str, Binding]:
+def _lets(compiler: Compiler, node: Json) -> dict[str, Binding]:
     """Names of lets; each is evaluated once per row, when first asked for, and sees the ones before it."""
     lets: dict[str, Binding] = {}
-    for clause in clauses:
+    for clause in node.get("let") or ():
+        compiler.check_clause(node, clause, "a let", ("identifier", "expression"))
         with compiler.naming(lets):
             lazy = compiler.compile(clause["expression"])
         lets[clause["identifier"]] = Binding(compiler.slot(), lazy)
@@ -126,6 +129,7 @@ def _where(condition: Run) -> Keeps:
 
 def _result(compiler: Compiler, query: Query, node: Json) -> Run:
     if clause := node.get("return"):
+        compiler.check_clause(node, clause, "a return", ("expression", "distinct"))
         return compiler.compile(clause["expression"])
     if len(query.slots) == 1:
         slot = query.slots[0]
@@ -139,6 +143,7 @@ def _relationship(compiler: Compiler, query: Query, node: Json) -> Keeps:
     kind = node["type"]
     if kind not in ("With", "Without"):
         compiler.refuse(node, f"a relationship of type {kind}")
+    compiler.check_clause(node, node, f"a {kind}", ("alias", "expression", "suchThat"))
     source = _hoisted(compiler, query, node["expression"])
     slot = compiler.slot()
     with compiler.naming({node["alias"]: Binding(slot)}):
@@ -269,8 +274,9 @@ def _any_of_rows(query: Query) -> Run:
     return run
 
 
-def _aggregate(compiler: Compiler, query: Query, clause: Json) -> Run:
+def _aggregate(compiler: Compiler, query: Query, node: Json, clause: Json) -> Run:
     """Rows folded into one value, from `starting` (null where it is absent)."""
+    compiler.check_clause(node, clause, "an aggregate", ("identifier", "expression", "starting", "distinct"))
     slot = compiler.slot()
     starting = compiler.optional(clause.get("starting"))
     with compiler.naming({clause["identifier"]: Binding(slot)}):
@@ -303,4 +309,7 @@ def _distinct_rows(
 
 def _sort(compiler: Compiler, node: Json) -> Sorter | None:
     clause = node.get("sort")
-    return sorter(compiler, clause["by"]) if clause and clause.get("by") else None
+    if not clause:
+        return None
+    compiler.check_clause(node, clause, "a sort", ("by",))
+    return sorter(compiler, clause["by"]) if clause.get("by") else None
