@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cds.elm import types
 from cds.elm.evaluation import UNSET, Frame, located
+from cds.elm.inference import Scope, infer
 from cds.elm.operators import OPERATORS, Operator
 from cds.elm.ports import Model, Value
 from cds.errors import ElmError, EvaluationError, UnsupportedNodeError
@@ -70,10 +71,13 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A name in scope: the slot that holds its value; `lazy` computes the value of a let when first asked."""
+    """A name in scope: the slot that holds its value; `lazy` computes the value of a let when first asked.
+
+    `kind` is its static type, where that is known."""
 
     slot: int
     lazy: Run | None = None
+    kind: Type | None = None
 
 
 def compile_library(library: Library, *, lenient: bool = False) -> None:
@@ -179,7 +183,8 @@ class Compiler:
 
     def whole(self, expression: Json | None, operands: Sequence[str]) -> Body:
         """The compiled body; operands take the first slots of the frame."""
-        names = {name: Binding(self.slot()) for name in operands}
+        kinds = dict(getattr(self._target, "operands", ()))
+        names = {name: Binding(self.slot(), kind=kinds.get(name)) for name in operands}
         with self.naming(names):
             self.body.run = self.optional(expression)
         return self.body
@@ -284,8 +289,13 @@ class Compiler:
             self._reads.pop()
 
     def result_type(self, node: Json | None) -> Type | None:
-        """The static type of a node, where the translator wrote it."""
-        return types.result_type(node) if node else None
+        """The static type of a node: what the translator wrote, or what its parts say; None where they say nothing."""
+        if not node:
+            return None
+        stated = types.result_type(node)
+        if stated is not None:
+            return stated
+        return infer(node, Scope(self.library, {name: binding.kind for name, binding in self._names.items()}))
 
     def apply(self, node: Json, function: Callable[..., Value], operands: Sequence[Run]) -> Run:
         """A closure that calls `function` with the operands' values; folded where all of them are constants."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from cds.elm import types
 from cds.elm.evaluation import Frame
+from cds.elm.inference import type_of
 from cds.elm.ports import Model, Value
 from cds.elm.types import Json, Type
 from cds.elm.values import Code, CodeSystemRef, Concept, ValueSetRef
@@ -77,12 +78,13 @@ def well_formed(place: str | None) -> Iterator[None]:
 class _Compiled:
     """What definitions, functions and parameters share: a place in a library and a compiled body."""
 
-    __slots__ = ("body", "frame_size", "library", "locator", "name", "result_type", "run")
+    __slots__ = ("body", "frame_size", "library", "locator", "name", "node", "result_type", "run")
 
-    def __init__(self, library: Library, name: str, locator: str | None, result_type: Type | None) -> None:
+    def __init__(self, library: Library, node: Json, result_type: Type | None) -> None:
         self.library = library
-        self.name = name
-        self.locator = locator
+        self.node = node
+        self.name: str = node["name"]
+        self.locator: str | None = node.get("locator")
         self.result_type = result_type
         self.compiled(Body())
 
@@ -102,12 +104,12 @@ class _Compiled:
 
 
 class Definition(_Compiled):
-    """A named expression (CQL's define). `result_type` is None where the ELM does not state it."""
+    """A named expression (CQL's define). `result_type` is None where the ELM neither states it nor lets it be told."""
 
     __slots__ = ("access_level", "context", "index")
 
     def __init__(self, library: Library, node: Json, index: int) -> None:
-        super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
+        super().__init__(library, node, _type_of_definition(node))
         self.context: str = node.get("context") or "Unspecified"
         self.access_level: str = node.get("accessLevel") or "Public"
         self.index = index
@@ -138,7 +140,7 @@ class Function(_Compiled):
     __slots__ = ("external", "operands")
 
     def __init__(self, library: Library, node: Json) -> None:
-        super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
+        super().__init__(library, node, _type_of_definition(node))
         self.external: bool = node.get("external") is True
         self.operands: tuple[tuple[str, Type | None], ...] = tuple(
             (operand["name"], _declared(operand, "operandType")) for operand in node.get("operand") or ()
@@ -151,7 +153,7 @@ class Parameter(_Compiled):
     __slots__ = ("index",)
 
     def __init__(self, library: Library, node: Json, index: int) -> None:
-        super().__init__(library, node["name"], node.get("locator"), _declared(node, "parameterType"))
+        super().__init__(library, node, _declared(node, "parameterType"))
         self.index = index
 
 
@@ -241,6 +243,8 @@ class Libraries:
         for library in fresh:
             with well_formed(library.id):
                 _resolve_codes(library)
+        for library in fresh:
+            _infer_types(library)
         for library in fresh:
             with well_formed(library.id):
                 compile_library(library, lenient=self.lenient)
@@ -393,6 +397,17 @@ def _included(library: Library, reference: Json) -> Library:
     if found is None:
         raise ElmError(f"the library {local} is not included", where=f"{library.id}.{reference.get('name')}")
     return found
+
+
+def _infer_types(library: Library) -> None:
+    functions = [function for overloads in library.functions.values() for function in overloads]
+    items: list[Definition | Function | Parameter] = [*library.parameters.values(), *library.definitions.values()]
+    for item in (*items, *functions):
+        if item.result_type is None:
+            try:
+                item.result_type = type_of(item)
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+                pass  # What is malformed, or nested too deeply, is refused when it is compiled.
 
 
 def _refuse_failed_translation(elm: Json, source: str) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cds.elm.types import Type
 
 #: A CQL value: None, bool, int (Integer), Long, Decimal, str, the classes of `cds.elm.values`, list, Structured.
 Value = Any
@@ -74,6 +77,9 @@ class Model(Protocol):
 
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's (evidence can be cited by it)."""
+
+    def element_type(self, type_name: str, path: str) -> Type | None:
+        """The static type of the element `path` of the qualified type; None where it has none."""
 
     def native(self, library: str, function: str) -> Callable[..., Value] | None:
         """Our own code for a function of a conversion library, such as ``FHIRHelpers.ToQuantity``; else None."""

@@ -10,6 +10,7 @@ from itertools import product
 
 from cds.elm.compiler import Binding, Compiler, Constant, node
 from cds.elm.evaluation import UNSET, Frame
+from cds.elm.inference import element
 from cds.elm.library import Run
 from cds.elm.operators import OPERATORS
 from cds.elm.ports import Value
@@ -90,7 +91,11 @@ def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
         slots=[compiler.slot() for _ in sources],
         aliases=[source["alias"] for source in sources],
     )
-    with compiler.naming({alias: Binding(slot) for alias, slot in zip(query.aliases, query.slots, strict=True)}):
+    names = {
+        source["alias"]: Binding(slot, kind=element(compiler.result_type(source["expression"])))
+        for source, slot in zip(sources, query.slots, strict=True)
+    }
+    with compiler.naming(names):
         lets = _lets(compiler, node)
         if lets:
             query.lets = [binding.slot for binding in lets.values()]
@@ -109,8 +114,8 @@ def _lets(compiler: Compiler, node: Json) -> dict[str, Binding]:
     for clause in node.get("let") or ():
         compiler.check_clause(node, clause, "a let", ("identifier", "expression"))
         with compiler.naming(lets):
-            lazy = compiler.compile(clause["expression"])
-        lets[clause["identifier"]] = Binding(compiler.slot(), lazy)
+            lazy, kind = compiler.compile(clause["expression"]), compiler.result_type(clause["expression"])
+        lets[clause["identifier"]] = Binding(compiler.slot(), lazy, kind)
     return lets
 
 
@@ -140,15 +145,15 @@ def _result(compiler: Compiler, query: Query, node: Json) -> Run:
 
 def _relationship(compiler: Compiler, query: Query, node: Json) -> Keeps:
     """With and Without: whether some item of the other source makes `such that` true (section 2.3.3)."""
-    kind = node["type"]
-    if kind not in ("With", "Without"):
-        compiler.refuse(node, f"a relationship of type {kind}")
-    compiler.check_clause(node, node, f"a {kind}", ("alias", "expression", "suchThat"))
+    if node["type"] not in ("With", "Without"):
+        compiler.refuse(node, f"a relationship of type {node['type']}")
+    compiler.check_clause(node, node, f"a {node['type']}", ("alias", "expression", "suchThat"))
     source = _hoisted(compiler, query, node["expression"])
     slot = compiler.slot()
-    with compiler.naming({node["alias"]: Binding(slot)}):
+    kind = element(compiler.result_type(node["expression"]))
+    with compiler.naming({node["alias"]: Binding(slot, kind=kind)}):
         condition = compiler.compile(node["suchThat"]) if node.get("suchThat") else Constant(True)
-    wanted: bool = kind == "With"
+    wanted: bool = node["type"] == "With"
 
     def keep(frame: Frame) -> bool:
         items = _items(source(frame))
@@ -279,7 +284,7 @@ def _aggregate(compiler: Compiler, query: Query, node: Json, clause: Json) -> Ru
     compiler.check_clause(node, clause, "an aggregate", ("identifier", "expression", "starting", "distinct"))
     slot = compiler.slot()
     starting = compiler.optional(clause.get("starting"))
-    with compiler.naming({clause["identifier"]: Binding(slot)}):
+    with compiler.naming({clause["identifier"]: Binding(slot, kind=compiler.result_type(clause.get("starting")))}):
         step = compiler.compile(clause["expression"])
     slots, distinct = query.slots, clause.get("distinct") is True
     same = OPERATORS["Distinct"].function

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cds.elm.operators.interval import selected
 from cds.elm.ports import Structured, Value
+from cds.elm.types import SYSTEM, ChoiceOf, ListOf, Named, Type
 from cds.elm.values import Code, Concept, Date, DateTime, Quantity, Ratio, Time
 from cds.errors import EvaluationError
 
@@ -559,6 +560,10 @@ _NATIVES: dict[str, Callable[[Value], Value]] = {
 }
 
 
+def _type_named(name: str) -> Named:
+    return Named(SYSTEM + name.removeprefix("System.") if name.startswith("System.") else _PREFIX + name)
+
+
 class FHIRModel:
     """FHIR R4 as the engine's data model (`cds.elm.ports.Model`)."""
 
@@ -577,6 +582,16 @@ class FHIRModel:
         """Whether the qualified type is a resource's."""
         kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
         return kind is not None and kind.is_resource
+
+    def element_type(self, type_name: str, path: str) -> Type | None:
+        """The static type of an element: of ``Patient.birthDate`` FHIR.date, of ``FHIR.date.value`` System.Date."""
+        kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
+        stated = kind.elements.get(path) if kind is not None else None
+        if stated is None:
+            return None
+        found = tuple(_type_named(name.removesuffix("*")) for name in stated.split("|"))
+        inner = found[0] if len(found) == 1 else ChoiceOf(found)
+        return ListOf(inner) if stated.endswith("*") else inner
 
     def native(self, library: str, function: str) -> Callable[..., Value] | None:
         """Our own code for a function of FHIRHelpers; None for any other library or function."""
