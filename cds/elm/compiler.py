@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cds.elm import types
 from cds.elm.evaluation import UNSET, Frame, located
+from cds.elm.inference import Scope, infer
 from cds.elm.operators import OPERATORS, Operator
 from cds.elm.ports import Model, Value
-from cds.errors import UnsupportedNodeError
+from cds.errors import ElmError, EvaluationError, UnsupportedNodeError
 
 if TYPE_CHECKING:
     from cds.elm.library import Body, Library, Run, _Compiled
@@ -70,30 +71,36 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A name in scope: the slot that holds its value; `lazy` computes the value of a let when first asked."""
+    """A name in scope: the slot that holds its value; `lazy` computes the value of a let when first asked.
+
+    `kind` is its static type, where that is known."""
 
     slot: int
     lazy: Run | None = None
+    kind: Type | None = None
 
 
-def compile_library(library: Library) -> None:
-    """Compiles every parameter default, function and definition of a library whose includes are declared."""
+def compile_library(library: Library, *, lenient: bool = False) -> None:
+    """Compiles every parameter default, function and definition of a library whose includes are declared.
+
+    Where `lenient`, what cannot be compiled fails when it is asked for, and the rest of the library is compiled.
+    """
     _load_rules()
     _check_models(library)
+    compile_into = _compile_leniently if lenient else _compile_into
     for item in _entries(library, "parameters"):
-        _compile_into(library.parameters[item["name"]], library, item.get("default"))
+        compile_into(library.parameters[item["name"]], library, item, item.get("default"))
     seen: dict[str, int] = {}
     for item in _entries(library, "statements"):
         name = item["name"]
         if item.get("type") != "FunctionDef":
-            _check_context(library, item)
-            _compile_into(library.definitions[name], library, item.get("expression"))
+            compile_into(library.definitions[name], library, item, item.get("expression"))
             continue
         function = library.functions[name][seen.get(name, 0)]
         seen[name] = seen.get(name, 0) + 1
-        if item.get("external"):
-            raise UnsupportedNodeError("an external function", where=function.place)
-        _compile_into(function, library, item.get("expression"), [operand for operand, _ in function.operands])
+        if not function.external:
+            operands = [operand for operand, _ in function.operands]
+            compile_into(function, library, item, item.get("expression"), operands)
 
 
 def _entries(library: Library, section: str) -> Sequence[Any]:
@@ -103,22 +110,49 @@ def _entries(library: Library, section: str) -> Sequence[Any]:
 
 
 def _check_models(library: Library) -> None:
-    known = {_SYSTEM_URI, library.model.uri if library.model else None}
+    model = library.model
     for item in _entries(library, "usings"):
-        if item.get("uri") not in known:
-            where = f"{library.id}.{item.get('localIdentifier')}"
-            raise UnsupportedNodeError(f"the data model {item.get('uri')} is not supported", where=where)
+        uri, version, name = item.get("uri"), item.get("version"), item.get("localIdentifier")
+        if uri == _SYSTEM_URI or (model is not None and model.is_model(uri, version)):
+            continue
+        remedy = f"translate the CQL with: {model.declaration}" if model is not None else None
+        message = f"the data model {name} ({uri}) {version or ''}".rstrip() + " is not supported"
+        raise UnsupportedNodeError(message, where=f"{library.id}.{name}", remedy=remedy)
 
 
-def _check_context(library: Library, item: Json) -> None:
-    if item.get("context") not in (None, "Patient", "Unfiltered", "Unspecified"):
-        place = library.definitions[item["name"]].place
-        raise UnsupportedNodeError(f"the context {item['context']}", where=place, remedy="use Patient or Unfiltered")
+#: The contexts of one patient's evaluation: hers, and those in which a definition is no particular patient's.
+PATIENT_CONTEXTS = frozenset(("Patient",))
+OPEN_CONTEXTS = frozenset(("Unfiltered", "Population"))
 
 
-def _compile_into(target: _Compiled, library: Library, expression: Json | None, operands: Sequence[str] = ()) -> None:
+def _check_context(target: _Compiled, item: Json) -> None:
+    context = item.get("context")
+    if context not in (None, "Unspecified") and context not in PATIENT_CONTEXTS | OPEN_CONTEXTS:
+        raise UnsupportedNodeError(f"the context {context}", where=target.place, remedy="use Patient or Unfiltered")
+
+
+def _compile_leniently(
+    target: _Compiled, library: Library, item: Json, expression: Json | None, operands: Sequence[str] = ()
+) -> None:
+    from cds.elm.library import Body
+
+    try:
+        _compile_into(target, library, item, expression, operands)
+    except ElmError as error:
+        failure = EvaluationError(error.message, where=error.where or target.place, remedy=error.remedy)
+
+        def fail(frame: Frame) -> NoReturn:
+            raise failure.with_traceback(None)
+
+        target.compiled(Body(run=fail, frame_size=1 + len(operands)))
+
+
+def _compile_into(
+    target: _Compiled, library: Library, item: Json, expression: Json | None, operands: Sequence[str] = ()
+) -> None:
     from cds.elm.library import well_formed
 
+    _check_context(target, item)
     try:
         with well_formed(target.place):
             target.compiled(Compiler(library, target).whole(expression, operands))
@@ -143,12 +177,14 @@ class Compiler:
         self.model: Model | None = library.model
         self.body: Body = Body()
         self._target = target
+        self.context: str | None = getattr(target, "context", None)
         self._names: dict[str, Binding] = {}
         self._reads: list[set[int]] = []
 
     def whole(self, expression: Json | None, operands: Sequence[str]) -> Body:
         """The compiled body; operands take the first slots of the frame."""
-        names = {name: Binding(self.slot()) for name in operands}
+        kinds = dict(getattr(self._target, "operands", ()))
+        names = {name: Binding(self.slot(), kind=kinds.get(name)) for name in operands}
         with self.naming(names):
             self.body.run = self.optional(expression)
         return self.body
@@ -185,6 +221,12 @@ class Compiler:
         for name, value in node.items():
             if name not in known and value not in (None, [], {}, ""):
                 self.refuse(node, f"the field {name!r} of {node.get('type')} is not supported")
+
+    def check_clause(self, node: Json, clause: Json, what: str, fields: Sequence[str]) -> None:
+        """Refuses a part of `node` that is no node itself, such as a let, with a field that is not read."""
+        for name, value in clause.items():
+            if name not in fields and name not in _COMMON and value not in (None, [], {}, ""):
+                self.refuse(clause if clause.get("locator") else node, f"the field {name!r} of {what} is not supported")
 
     def check_rule(self, node: Json) -> None:
         """Refuses unknown fields of a node that another node's rule compiles itself."""
@@ -247,8 +289,13 @@ class Compiler:
             self._reads.pop()
 
     def result_type(self, node: Json | None) -> Type | None:
-        """The static type of a node, where the translator wrote it."""
-        return types.result_type(node) if node else None
+        """The static type of a node: what the translator wrote, or what its parts say; None where they say nothing."""
+        if not node:
+            return None
+        stated = types.result_type(node)
+        if stated is not None:
+            return stated
+        return infer(node, Scope(self.library, {name: binding.kind for name, binding in self._names.items()}))
 
     def apply(self, node: Json, function: Callable[..., Value], operands: Sequence[Run]) -> Run:
         """A closure that calls `function` with the operands' values; folded where all of them are constants."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from cds.elm import types
 from cds.elm.evaluation import Frame
+from cds.elm.inference import type_of
 from cds.elm.ports import Model, Value
 from cds.elm.types import Json, Type
 from cds.elm.values import Code, CodeSystemRef, Concept, ValueSetRef
@@ -77,12 +78,13 @@ def well_formed(place: str | None) -> Iterator[None]:
 class _Compiled:
     """What definitions, functions and parameters share: a place in a library and a compiled body."""
 
-    __slots__ = ("body", "frame_size", "library", "locator", "name", "result_type", "run")
+    __slots__ = ("body", "frame_size", "library", "locator", "name", "node", "result_type", "run")
 
-    def __init__(self, library: Library, name: str, locator: str | None, result_type: Type | None) -> None:
+    def __init__(self, library: Library, node: Json, result_type: Type | None) -> None:
         self.library = library
-        self.name = name
-        self.locator = locator
+        self.node = node
+        self.name: str = node["name"]
+        self.locator: str | None = node.get("locator")
         self.result_type = result_type
         self.compiled(Body())
 
@@ -102,13 +104,13 @@ class _Compiled:
 
 
 class Definition(_Compiled):
-    """A named expression (CQL's define). `result_type` is None where the ELM does not state it."""
+    """A named expression (CQL's define). `result_type` is None where the ELM neither states it nor lets it be told."""
 
     __slots__ = ("access_level", "context", "index")
 
     def __init__(self, library: Library, node: Json, index: int) -> None:
-        super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
-        self.context: str = node.get("context") or "Unfiltered"
+        super().__init__(library, node, _type_of_definition(node))
+        self.context: str = node.get("context") or "Unspecified"
         self.access_level: str = node.get("accessLevel") or "Public"
         self.index = index
 
@@ -133,18 +135,18 @@ class Definition(_Compiled):
 
 
 class Function(_Compiled):
-    """A function definition; `operands` are its operand names with their types.
+    """A function definition; `operands` are its operand names with their types. An `external` one has no body.
 
     `searches` says whether it has one operand and looks through something: then it is worth to keep what it gave.
     """
 
-    __slots__ = ("operands", "searches")
+    __slots__ = ("external", "operands", "searches")
 
     def __init__(self, library: Library, node: Json) -> None:
-        super().__init__(library, node["name"], node.get("locator"), _type_of_definition(node))
+        super().__init__(library, node, _type_of_definition(node))
+        self.external: bool = node.get("external") is True
         self.operands: tuple[tuple[str, Type | None], ...] = tuple(
-            (operand["name"], types.stated(operand, "operandTypeName", "operandTypeSpecifier"))
-            for operand in node.get("operand") or ()
+            (operand["name"], _declared(operand, "operandType")) for operand in node.get("operand") or ()
         )
         self.searches = len(self.operands) == 1 and _searches(node.get("expression"))
 
@@ -155,8 +157,7 @@ class Parameter(_Compiled):
     __slots__ = ("index",)
 
     def __init__(self, library: Library, node: Json, index: int) -> None:
-        kind = types.stated(node, "parameterTypeName", "parameterTypeSpecifier") or types.result_type(node)
-        super().__init__(library, node["name"], node.get("locator"), kind)
+        super().__init__(library, node, _declared(node, "parameterType"))
         self.index = index
 
 
@@ -199,10 +200,15 @@ class Library:
 
 
 class Libraries:
-    """All libraries of a process, compiled against one data model (None: System types alone)."""
+    """All libraries of a process, compiled against one data model (None: System types alone).
 
-    def __init__(self, model: Model | None = None) -> None:
+    What cannot be compiled is refused at load. Where `lenient`, it is an error of the definition or function that
+    holds it, raised when that is asked for: so content written elsewhere answers what it can.
+    """
+
+    def __init__(self, model: Model | None = None, *, lenient: bool = False) -> None:
         self.model = model
+        self.lenient = lenient
         #: How many results an evaluation keeps.
         self.size = 0
         self._by_id: dict[str, dict[str | None, Library]] = {}
@@ -242,8 +248,10 @@ class Libraries:
             with well_formed(library.id):
                 _resolve_codes(library)
         for library in fresh:
+            _infer_types(library)
+        for library in fresh:
             with well_formed(library.id):
-                compile_library(library)
+                compile_library(library, lenient=self.lenient)
         _refuse_circular_definitions(fresh)
 
     @property
@@ -276,7 +284,7 @@ class Libraries:
 
     def _include(self, library: Library) -> None:
         for item in entries(library.elm, "includes"):
-            local, path, version = item["localIdentifier"], item["path"].rpartition("/")[2], item.get("version")
+            local, (path, version) = item["localIdentifier"], included_name(item)
             library.include_paths[local] = path
             versions = self._by_id.get(path, {})
             if versions and (version is None or version in versions):
@@ -284,7 +292,7 @@ class Libraries:
                 library.includes[local] = None if self._is_native(found) else found
             elif self.model is not None and self.model.native(path, "ToString"):
                 library.includes[local] = None
-            else:
+            elif not self.lenient:
                 where = _place(library.id, local, item.get("locator"))
                 raise ElmError(f"the included library {path} {version or ''} is not there".rstrip(), where=where)
 
@@ -321,7 +329,20 @@ def retrievals(definitions: Iterable[Definition]) -> tuple[Retrieval, ...]:
 
 def entries(elm: Json, section: str) -> list[dict[str, Any]]:
     """The definitions in one section of a library (``statements``, ``parameters``, ...)."""
-    return list((elm.get(section) or {}).get("def") or ())
+    found = (elm.get(section) or {}).get("def") or ()
+    return [dict(found)] if isinstance(found, Mapping) else list(found)
+
+
+def included_name(item: Json) -> tuple[str, str | None]:
+    """The identifier and version of the library that an include names.
+
+    A path may hold a namespace before the name (``http://example.org/ns/Common``, ``org.example|Common``) or be a
+    canonical with its version (``http://example.org/Library/Common|1.0.0``). A library is known by its name alone.
+    """
+    path, _, last = str(item["path"]).rpartition("|")
+    if path and last[:1].isdecimal():
+        return path.rpartition("/")[2], item.get("version") or last
+    return last.rpartition("/")[2], item.get("version")
 
 
 def _place(library: str, name: str, locator: str | None) -> str:
@@ -343,6 +364,15 @@ def _searches(expression: Any) -> bool:
                 return True
             waiting.extend(value for name, value in part.items() if name != "annotation")
     return False
+
+
+def _declared(node: Json, field: str) -> Type | None:
+    """The type that an operand or a parameter is declared with: by name (as a schema or a translator has it), or not.
+
+    Of an operand whose type says nothing, the result type.
+    """
+    named = types.stated(node, field, f"{field}Specifier") or types.stated(node, f"{field}Name", f"{field}Specifier")
+    return named or types.result_type(node)
 
 
 def _type_of_definition(node: Json) -> Type | None:
@@ -388,6 +418,17 @@ def _included(library: Library, reference: Json) -> Library:
     if found is None:
         raise ElmError(f"the library {local} is not included", where=f"{library.id}.{reference.get('name')}")
     return found
+
+
+def _infer_types(library: Library) -> None:
+    functions = [function for overloads in library.functions.values() for function in overloads]
+    items: list[Definition | Function | Parameter] = [*library.parameters.values(), *library.definitions.values()]
+    for item in (*items, *functions):
+        if item.result_type is None:
+            try:
+                item.result_type = type_of(item)
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+                pass  # What is malformed, or nested too deeply, is refused when it is compiled.
 
 
 def _refuse_failed_translation(elm: Json, source: str) -> None:

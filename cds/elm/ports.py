@@ -6,7 +6,10 @@ The engine knows no FHIR: a room that does implements these and hands them in.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cds.elm.types import Type
 
 #: A CQL value: None, bool, int (Integer), Long, Decimal, str, the classes of `cds.elm.values`, list, Structured.
 Value = Any
@@ -68,12 +71,20 @@ class Model(Protocol):
     """A data model that libraries name with `using`."""
 
     uri: str
+    #: How CQL names it, such as ``using FHIR version '4.0.1'``.
+    declaration: str
+
+    def is_model(self, uri: str | None, version: str | None) -> bool:
+        """Whether a library that is `using` this model, in this version, can be run."""
 
     def tester(self, type_name: str) -> Callable[[Value], bool]:
         """A function that says whether a value is of the qualified type or of one derived from it."""
 
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's (evidence can be cited by it)."""
+
+    def element_type(self, type_name: str, path: str) -> Type | None:
+        """The static type of the element `path` of the qualified type; None where it has none."""
 
     def native(self, library: str, function: str) -> Callable[..., Value] | None:
         """Our own code for a function of a conversion library, such as ``FHIRHelpers.ToQuantity``; else None."""

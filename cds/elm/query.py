@@ -10,6 +10,7 @@ from itertools import product
 
 from cds.elm.compiler import Binding, Compiler, Constant, node
 from cds.elm.evaluation import UNSET, Frame
+from cds.elm.inference import element
 from cds.elm.library import Run
 from cds.elm.nodes.retrieve import narrowed
 from cds.elm.operators import OPERATORS
@@ -62,7 +63,7 @@ def _items(value: Value) -> list[Value]:
 def _query(compiler: Compiler, node: Json) -> Run:
     with _clauses(compiler, node) as query:
         if clause := node.get("aggregate"):
-            return _aggregate(compiler, query, clause)
+            return _aggregate(compiler, query, node, clause)
         query.distinct = bool(node.get("return")) and node["return"].get("distinct") is not False
         query.sort = _sort(compiler, node)
         return _single(query) if len(query.sources) == 1 else _listing(query)
@@ -84,14 +85,20 @@ def _exists(compiler: Compiler, node: Json) -> Run:
 def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
     """The query up to its return; while open, aliases and lets are in scope."""
     sources = node["source"]
+    for source in sources:
+        compiler.check_clause(node, source, "a source of a query", ("alias", "expression"))
     narrow = narrowed(compiler, node) if len(sources) == 1 else None
     query = Query(
         sources=[narrow] if narrow else compiler.each([source["expression"] for source in sources]),
         slots=[compiler.slot() for _ in sources],
         aliases=[source["alias"] for source in sources],
     )
-    with compiler.naming({alias: Binding(slot) for alias, slot in zip(query.aliases, query.slots, strict=True)}):
-        lets = _lets(compiler, node.get("let") or ())
+    names = {
+        source["alias"]: Binding(slot, kind=element(compiler.result_type(source["expression"])))
+        for source, slot in zip(sources, query.slots, strict=True)
+    }
+    with compiler.naming(names):
+        lets = _lets(compiler, node)
         if lets:
             query.lets = [binding.slot for binding in lets.values()]
             query.keeps.append(_resetting(query.lets))
@@ -103,13 +110,14 @@ def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
             yield query
 
 
-def _lets(compiler: Compiler, clauses: Sequence[Json]) -> dict[str, Binding]:
+def _lets(compiler: Compiler, node: Json) -> dict[str, Binding]:
     """Names of lets; each is evaluated once per row, when first asked for, and sees the ones before it."""
     lets: dict[str, Binding] = {}
-    for clause in clauses:
+    for clause in node.get("let") or ():
+        compiler.check_clause(node, clause, "a let", ("identifier", "expression"))
         with compiler.naming(lets):
-            lazy = compiler.compile(clause["expression"])
-        lets[clause["identifier"]] = Binding(compiler.slot(), lazy)
+            lazy, kind = compiler.compile(clause["expression"]), compiler.result_type(clause["expression"])
+        lets[clause["identifier"]] = Binding(compiler.slot(), lazy, kind)
     return lets
 
 
@@ -128,6 +136,7 @@ def _where(condition: Run) -> Keeps:
 
 def _result(compiler: Compiler, query: Query, node: Json) -> Run:
     if clause := node.get("return"):
+        compiler.check_clause(node, clause, "a return", ("expression", "distinct"))
         return compiler.compile(clause["expression"])
     if len(query.slots) == 1:
         slot = query.slots[0]
@@ -138,14 +147,15 @@ def _result(compiler: Compiler, query: Query, node: Json) -> Run:
 
 def _relationship(compiler: Compiler, query: Query, node: Json) -> Keeps:
     """With and Without: whether some item of the other source makes `such that` true (section 2.3.3)."""
-    kind = node["type"]
-    if kind not in ("With", "Without"):
-        compiler.refuse(node, f"a relationship of type {kind}")
+    if node["type"] not in ("With", "Without"):
+        compiler.refuse(node, f"a relationship of type {node['type']}")
+    compiler.check_clause(node, node, f"a {node['type']}", ("alias", "expression", "suchThat"))
     source = _hoisted(compiler, query, node["expression"])
     slot = compiler.slot()
-    with compiler.naming({node["alias"]: Binding(slot)}):
+    kind = element(compiler.result_type(node["expression"]))
+    with compiler.naming({node["alias"]: Binding(slot, kind=kind)}):
         condition = compiler.compile(node["suchThat"]) if node.get("suchThat") else Constant(True)
-    wanted: bool = kind == "With"
+    wanted: bool = node["type"] == "With"
 
     def keep(frame: Frame) -> bool:
         items = _items(source(frame))
@@ -274,11 +284,12 @@ def _any_of_rows(query: Query) -> Run:
     return run
 
 
-def _aggregate(compiler: Compiler, query: Query, clause: Json) -> Run:
+def _aggregate(compiler: Compiler, query: Query, node: Json, clause: Json) -> Run:
     """Rows folded into one value, from `starting` (null where it is absent)."""
+    compiler.check_clause(node, clause, "an aggregate", ("identifier", "expression", "starting", "distinct"))
     slot = compiler.slot()
     starting = compiler.optional(clause.get("starting"))
-    with compiler.naming({clause["identifier"]: Binding(slot)}):
+    with compiler.naming({clause["identifier"]: Binding(slot, kind=compiler.result_type(clause.get("starting")))}):
         step = compiler.compile(clause["expression"])
     slots, distinct = query.slots, clause.get("distinct") is True
     same = OPERATORS["Distinct"].function
@@ -308,4 +319,7 @@ def _distinct_rows(
 
 def _sort(compiler: Compiler, node: Json) -> Sorter | None:
     clause = node.get("sort")
-    return sorter(compiler, clause["by"]) if clause and clause.get("by") else None
+    if not clause:
+        return None
+    compiler.check_clause(node, clause, "a sort", ("by",))
+    return sorter(compiler, clause["by"]) if clause.get("by") else None

@@ -16,6 +16,8 @@ from cds.elm.types import Json
 
 Sorter = Callable[[Frame, list[Value]], list[Value]]
 
+_FIELDS: dict[str, tuple[str, ...]] = {"ByDirection": (), "ByColumn": ("path",), "ByExpression": ("expression",)}
+
 #: Types whose own order is CQL's.
 _PLAIN = frozenset((int, str, Decimal))
 
@@ -24,7 +26,7 @@ def sorter(compiler: Compiler, by: Sequence[Json]) -> Sorter:
     """A function that sorts a list by the clauses, the first one first; equal items keep their order."""
     slot = compiler.slot()
     keys = [_key(compiler, item, slot) for item in by]
-    descending = [str(item.get("direction", "asc")).startswith("desc") for item in by]
+    descending = [_is_descending(compiler, item) for item in by]
     place = compiler.place(by[0])
 
     def sort(frame: Frame, items: list[Value]) -> list[Value]:
@@ -38,16 +40,25 @@ def sorter(compiler: Compiler, by: Sequence[Json]) -> Sorter:
     return sort
 
 
-def _key(compiler: Compiler, item: Json, slot: int) -> Run | None:
-    from cds.elm.nodes.literals import element_of
+def _is_descending(compiler: Compiler, item: Json) -> bool:
+    direction = item.get("direction") or "asc"
+    if direction not in ("asc", "ascending", "desc", "descending"):
+        compiler.refuse(item, f"the sort direction {direction!r}")
+    return direction in ("desc", "descending")
 
+
+def _key(compiler: Compiler, item: Json, slot: int) -> Run | None:
+    from cds.elm.nodes.literals import property_of
+
+    fields = _FIELDS.get(item["type"])
+    if fields is None:
+        compiler.refuse(item, f"the sort {item['type']}")
+    compiler.check_clause(item, item, f"the sort {item['type']}", ("direction", *fields))
     if item["type"] == "ByDirection":
         return None
     this: Run = lambda frame: frame[slot]  # noqa: E731
     if item["type"] == "ByColumn":
-        return element_of(this, item["path"], compiler.place(item))
-    if item["type"] != "ByExpression":
-        compiler.refuse(item, f"the sort {item['type']}")
+        return property_of(compiler, item, this, item["path"])
     with compiler.naming({"$this": Binding(slot)}):
         return compiler.compile(item["expression"])
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cds.elm.operators.interval import selected
 from cds.elm.ports import Pair, Structured, Value
+from cds.elm.types import SYSTEM, ChoiceOf, ListOf, Named, Type
 from cds.elm.values import Code, Concept, Date, DateTime, Quantity, Ratio, Time
 from cds.errors import EvaluationError
 
@@ -581,10 +582,19 @@ _NATIVES: dict[str, Callable[[Value], Value]] = {
 }
 
 
+def _type_named(name: str) -> Named:
+    return Named(SYSTEM + name.removeprefix("System.") if name.startswith("System.") else _PREFIX + name)
+
+
 class FHIRModel:
     """FHIR R4 as the engine's data model (`cds.elm.ports.Model`)."""
 
     uri = URI
+    declaration = "using FHIR version '4.0.1'"
+
+    def is_model(self, uri: str | None, version: str | None) -> bool:
+        """Whether it is FHIR R4. Other releases have other types, and QUICK has the same address with versions 3."""
+        return uri == URI and (version is None or version.split(".")[:2] == ["4", "0"])
 
     def tester(self, type_name: str) -> Callable[[Value], bool]:
         """A function that says whether a value is of the qualified type or of one derived from it."""
@@ -594,6 +604,16 @@ class FHIRModel:
         """Whether the qualified type is a resource's."""
         kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
         return kind is not None and kind.is_resource
+
+    def element_type(self, type_name: str, path: str) -> Type | None:
+        """The static type of an element: of ``Patient.birthDate`` FHIR.date, of ``FHIR.date.value`` System.Date."""
+        kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
+        stated = kind.elements.get(path) if kind is not None else None
+        if stated is None:
+            return None
+        found = tuple(_type_named(name.removesuffix("*")) for name in stated.split("|"))
+        inner = found[0] if len(found) == 1 else ChoiceOf(found)
+        return ListOf(inner) if stated.endswith("*") else inner
 
     def native(self, library: str, function: str) -> Callable[..., Value] | None:
         """Our own code for a function of FHIRHelpers; None for any other library or function."""

@@ -311,6 +311,12 @@ def nearest_facts(definitions: Iterable[Definition]) -> tuple[Definition, ...]:
             if reference in seen:
                 continue
             seen.add(reference)
+            if reference.result_type is None:
+                raise ContentError(
+                    "the type of a definition that a criterion rests on cannot be told from its ELM",
+                    where=reference.place,
+                    remedy="translate the CQL with result types",
+                )
             if reference.resource_valued:
                 found[reference] = None
             else:

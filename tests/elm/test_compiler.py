@@ -120,7 +120,7 @@ def test_an_unknown_field_that_says_something_is_refused() -> None:
         ({"type": "ValueSetRef", "name": "Absent"}, "Absent"),
         ({"type": "CodeRef", "name": "Absent"}, "Absent"),
         ({"type": "ExpressionRef", "name": "X", "libraryName": "Elsewhere"}, "Elsewhere"),
-        ({"type": "Property", "path": "a[0]", "source": {"type": "Null"}}, "path"),
+        ({"type": "Property", "path": "a['x']", "source": {"type": "Null"}}, "path"),
         ({"type": "Convert", "operand": {"type": "Null"}, "toType": "{http://x}Thing"}, "Thing"),
         ({"type": "Current"}, "outside"),
         ({}, "None"),
@@ -228,3 +228,94 @@ def test_a_message_never_shows_a_computed_text() -> None:
     with pytest.raises(EvaluationError, match="E7") as raised:
         running.evaluate("Made", "Answer")
     assert "Ann" not in str(raised.value)
+
+
+def test_a_path_may_pick_items_of_lists() -> None:
+    inner = {"type": "Tuple", "element": [{"name": "given", "value": {"type": "List", "element": [literal("Ann")]}}]}
+    names = {"type": "List", "element": [inner, {"type": "Null"}]}
+    person = {"type": "Tuple", "element": [{"name": "name", "value": names}]}
+
+    def at(path: str) -> object:
+        return _answer({"type": "Property", "source": person, "path": path})
+
+    assert at("name[0].given[0]") == "Ann"
+    assert at("name[0].given") == ["Ann"]
+    assert at("name[1].given[0]") is None
+    assert at("name[7]") is None
+    query = {
+        "type": "Query",
+        "source": [{"alias": "P", "expression": person}],
+        "return": {"expression": {"type": "Property", "scope": "P", "path": "name[0].given[0]"}},
+    }
+    assert _answer(query) == "Ann"
+
+
+def _people(*ages: int | None) -> Json:
+    items = [
+        {"type": "Tuple", "element": [{"name": "age", "value": {"type": "Null"} if age is None else literal(age)}]}
+        for age in ages
+    ]
+    return {"type": "List", "element": items}
+
+
+def test_aggregates_and_ends_may_name_an_element() -> None:
+    people = _people(61, 45, None, 50)
+    assert _answer({"type": "Max", "source": people, "path": "age"}) == 61
+    assert _answer({"type": "Count", "source": people, "path": "age"}) == 3
+    assert _answer({"type": "Sum", "source": {"type": "Null"}, "path": "age"}) is None
+    youngest = {"type": "First", "source": _people(61, 45, 50), "orderBy": "age"}
+    assert _answer({"type": "Property", "path": "age", "source": youngest}) == 45
+    assert _answer({"type": "Property", "path": "age", "source": {**youngest, "type": "Last"}}) == 61
+
+
+@pytest.mark.parametrize(
+    ("direction", "ages"),
+    [(None, [45, 61]), ("asc", [45, 61]), ("ascending", [45, 61]), ("desc", [61, 45]), ("descending", [61, 45])],
+)
+def test_directions_have_two_spellings(direction: str | None, ages: list[int]) -> None:
+    for by in ({"type": "ByColumn", "path": "age"}, {"type": "ByExpression", "expression": _AGE}):
+        node = {"type": "Sort", "source": _people(61, 45), "by": [{**by, "direction": direction}]}
+        found = _answer(node)
+        assert isinstance(found, list)
+        assert [person.get("age") for person in found] == ages
+
+
+_AGE = {"type": "IdentifierRef", "name": "age"}
+_ROWS = {"alias": "X", "expression": {"type": "List", "element": [literal(1)]}}
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"source": [{**_ROWS, "future": 1}]}, "'future' of a source"),
+        ({"source": [_ROWS], "let": [{"identifier": "L", "expression": literal(1), "future": 1}]}, "of a let"),
+        ({"source": [_ROWS], "relationship": [{**_ROWS, "type": "With", "future": 1}]}, "of a With"),
+        ({"source": [_ROWS], "return": {"expression": literal(1), "future": 1}}, "of a return"),
+        ({"source": [_ROWS], "aggregate": {"identifier": "T", "expression": literal(1), "future": 1}}, "aggregate"),
+        ({"source": [_ROWS], "sort": {"by": [{"type": "ByDirection", "nulls": "first"}]}}, "'nulls' of the sort"),
+        ({"source": [_ROWS], "sort": {"by": [{"type": "ByDirection", "direction": "up"}]}}, "direction 'up'"),
+        ({"source": [_ROWS], "sort": {"by": [{"type": "ByMagic"}]}}, "ByMagic"),
+        ({"source": [_ROWS], "sort": {"by": [], "future": 1}}, "of a sort"),
+    ],
+)
+def test_a_clause_that_says_more_is_refused(node: Json, message: str) -> None:
+    with pytest.raises(UnsupportedNodeError, match=message):
+        _answer({"type": "Query", **node})
+
+
+def test_older_and_newer_spellings() -> None:
+    pair = {"type": "List", "element": [literal(1)]}
+    assert _answer({"type": "Descendants", "source": pair}) == [1]
+    moment = {"type": "ToDateTime", "operand": literal("2026-11-20T10:00:00+02:00")}
+    assert _answer({"type": "TimezoneFrom", "operand": moment}) == Decimal(2)
+
+
+def test_operands_and_parameters_are_typed_by_either_field() -> None:
+    name = "{urn:hl7-org:elm-types:r1}Integer"
+    specifier = {"type": "NamedTypeSpecifier", "name": name}
+    for operand in ({"operandType": name}, {"operandTypeSpecifier": specifier}, {"resultTypeName": name}):
+        function = {"type": "FunctionDef", "name": "F", "operand": [{"name": "x", **operand}]}
+        made = compiled(library({**function, "expression": {"type": "OperandRef", "name": "x"}}))
+        assert str(made["Made"].functions["F"][0].operands[0][1]) == "Integer"
+    for kind in ({"parameterType": name}, {"parameterTypeSpecifier": specifier}):
+        assert str(compiled(library(parameters={"def": [{"name": "P", **kind}]})).parameters["P"]) == "Integer"

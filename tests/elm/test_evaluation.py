@@ -202,11 +202,13 @@ def test_a_retrieve_can_be_narrowed_by_dates() -> None:
     made = library(define("Recent", retrieve))
     long_ago = hemoglobin(8, "2020-01-01", id="old")
     ongoing = {**hemoglobin(8, "x"), "id": "ongoing", "effectivePeriod": {"start": "2026-08-01"}}
-    del ongoing["effectiveDateTime"]
+    within = {**ongoing, "id": "within", "effectivePeriod": {"start": "2026-10-01", "end": "2026-10-02"}}
+    for item in (ongoing, within):
+        del item["effectiveDateTime"]
     undated = {"resourceType": "Observation", "id": "undated"}
-    patient = Patient(hemoglobin(9, "2026-10-02", id="new"), long_ago, ongoing, undated)
+    patient = Patient(hemoglobin(9, "2026-10-02", id="new"), long_ago, ongoing, within, undated)
     found = evaluation(compiled(made), patient).evaluate("Made", "Recent")
-    assert [item.json["id"] for item in found] == ["new", "ongoing"]
+    assert [item.json["id"] for item in found] == ["new", "within"]
 
 
 def test_a_code_is_above_itself_and_nothing_is_known_of_others() -> None:

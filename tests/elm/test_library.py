@@ -10,7 +10,7 @@ from small_world import Patient, compiled, define, elm, evaluation, library, lit
 from cds.elm import Libraries, Retrieval
 from cds.elm.types import ListOf, Named
 from cds.elm.values import Code
-from cds.errors import ElmError, UnsupportedNodeError
+from cds.errors import ElmError, EvaluationError, UnsupportedNodeError
 from cds.fhir.model import FHIRModel
 
 FHIR = "{http://hl7.org/fhir}"
@@ -159,26 +159,120 @@ def test_a_function_that_calls_itself_is_refused() -> None:
         compiled(library({"type": "FunctionDef", "name": "Again", "expression": call}))
 
 
-@pytest.mark.parametrize(("field", "value"), [("external", True), ("context", "Practitioner")])
-def test_what_lies_outside_of_the_data_is_refused(field: str, value: object) -> None:
-    kind = {"type": "FunctionDef"} if field == "external" else {}
-    with pytest.raises(UnsupportedNodeError, match=field):
-        compiled(library({**define("A", literal(1)), **kind, field: value}))
+def test_another_context_than_the_patients_is_refused() -> None:
+    with pytest.raises(UnsupportedNodeError, match="context Practitioner"):
+        compiled(library({**define("A", literal(1)), "context": "Practitioner"}))
 
 
-def test_a_data_model_that_is_not_ours_is_refused() -> None:
-    made = library(
-        define("A", literal(1)), usings={"def": [{"localIdentifier": "QUICK", "uri": "http://hl7.org/fhir/us"}]}
-    )
-    with pytest.raises(UnsupportedNodeError, match=r"http://hl7\.org/fhir/us"):
-        compiled(made)
+def test_an_external_function_is_refused_where_it_is_called() -> None:
+    absent = {"type": "FunctionDef", "name": "Resolve", "external": True}
+    call = {"type": "FunctionRef", "name": "Resolve", "operand": []}
+    assert compiled(library(absent, define("A", literal(1))))
+    with pytest.raises(UnsupportedNodeError, match=r"Made\.A.*'Resolve' is external"):
+        compiled(library(absent, define("A", call)))
 
 
-@pytest.mark.parametrize("field", ["context", "includedIn", "dateLowProperty", "valueSetProperty", "codeFilter"])
-def test_a_retrieve_that_asks_for_more_is_refused(field: str) -> None:
-    retrieve = {"type": "Retrieve", "dataType": "{http://hl7.org/fhir}Observation", field: "x"}
-    with pytest.raises(UnsupportedNodeError, match=field):
-        compiled(library(define("A", retrieve)))
+@pytest.mark.parametrize(
+    ("name", "uri", "version"),
+    [
+        ("QUICK", "http://hl7.org/fhir", "3.3.0"),
+        ("FHIR", "http://hl7.org/fhir", "3.0.0"),
+        ("FHIR", "http://hl7.org/fhir", "5.0.0"),
+        ("QICore", "http://hl7.org/fhir/us/qicore", "4.1.1"),
+        ("USCore", "http://hl7.org/fhir/us/core", "3.1.1"),
+        ("QDM", "urn:healthit-gov:qdm:v5_6", "5.6"),
+    ],
+)
+def test_a_data_model_that_is_not_ours_is_refused(name: str, uri: str, version: str) -> None:
+    using = {"localIdentifier": name, "uri": uri, "version": version}
+    with pytest.raises(UnsupportedNodeError, match=f"{name} .*using FHIR version '4.0.1'"):
+        compiled(library(define("A", literal(1)), usings={"def": [using]}))
+
+
+@pytest.mark.parametrize("version", ["4.0.1", "4.0.0", None])
+def test_a_library_may_name_no_model_or_any_r4(version: str | None) -> None:
+    system = {"localIdentifier": "System", "uri": "urn:hl7-org:elm-types:r1"}
+    fhir = {"localIdentifier": "FHIR", "uri": "http://hl7.org/fhir", "version": version}
+    for usings in ([], [system], [system, fhir]):
+        made = compiled(library(define("A", literal(1)), usings={"def": usings}))
+        assert evaluation(made).evaluate("Made", "A") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        ("Other", "1"),
+        ("Other", None),
+        ("http://example.org/ns/Other", "1"),
+        ("org.example|Other", None),
+        ("http://example.org/Library/Other|1", None),
+    ],
+)
+def test_an_include_may_name_a_namespace_and_a_version(path: str, version: str | None) -> None:
+    include = {"localIdentifier": "O", "path": path, "version": version}
+    call = {"type": "ExpressionRef", "name": "A", "libraryName": "O"}
+    old = library(define("A", literal(1)), id="Other")
+    new = library(define("A", literal(2)), id="Other")
+    new["library"]["identifier"]["version"] = "2"
+    made = library(define("B", call), includes={"def": [include]})
+    expected = 1 if version or path.endswith("|1") else 2
+    assert evaluation(compiled(old, new, made)).evaluate("Made", "B") == expected
+
+
+def test_two_versions_of_a_library_answer_side_by_side() -> None:
+    old = library(define("A", literal(1)), id="Other")
+    new = library(define("A", literal(2)), id="Other")
+    new["library"]["identifier"]["version"] = "2"
+    includes = [{"localIdentifier": f"O{number}", "path": "Other", "version": number} for number in "12"]
+    calls = [{"type": "ExpressionRef", "name": "A", "libraryName": f"O{number}"} for number in "12"]
+    made = library(define("B", {"type": "List", "element": calls}), includes={"def": includes})
+    assert evaluation(compiled(old, new, made)).evaluate("Made", "B") == [1, 2]
+
+
+@pytest.mark.parametrize("version", ["4.0.0", "4.0.1", "4.1.000", "4.4.000", None])
+def test_any_version_of_the_conversion_library_is_the_models_own(version: str | None) -> None:
+    include = {"localIdentifier": "H", "path": "http://fhir.org/guides/cqf/common/FHIRHelpers", "version": version}
+    gender = {"type": "Property", "path": "gender", "source": {"type": "ExpressionRef", "name": "P"}}
+    patient = {"type": "SingletonFrom", "operand": {"type": "Retrieve", "dataType": "{http://hl7.org/fhir}Patient"}}
+    call = {"type": "FunctionRef", "name": "ToString", "libraryName": "H", "operand": [gender]}
+    made = library(define("P", patient), define("G", call), includes={"def": [include]})
+    woman = Patient({"resourceType": "Patient", "gender": "female"})
+    assert evaluation(compiled(made), woman).evaluate("Made", "G") == "female"
+
+
+def test_sections_may_be_absent_empty_or_hold_one_without_a_list() -> None:
+    made = library(define("A", literal(1)))
+    made["library"]["statements"]["def"] = made["library"]["statements"]["def"][0]
+    made["library"] |= {"parameters": {}, "codes": {"def": {}}, "annotation": [{"translatorVersion": "3.10.0"}]}
+    assert evaluation(compiled(made["library"])).evaluate("Made", "A") == 1
+
+
+def test_where_no_patient_is_meant_a_patients_definition_is_a_list() -> None:
+    population = {**define("All", {"type": "ExpressionRef", "name": "A"}), "context": "Unfiltered"}
+    listed = {**define("Lists", {"type": "ExpressionRef", "name": "L"}), "context": "Unfiltered"}
+    numbers = define("L", {"type": "List", "element": [literal(1)]})
+    back = define("Back", {"type": "ExpressionRef", "name": "All"})
+    running = evaluation(compiled(library(define("A", literal(1)), numbers, population, listed, back)))
+    assert running.evaluate("Made", "All") == [1]
+    assert running.evaluate("Made", "Lists") == [1]
+    assert running.evaluate("Made", "Back") == [1]
+
+
+def test_content_from_elsewhere_answers_what_it_can() -> None:
+    bad = define("Bad", {"type": "Guess", "locator": "9:4-9:8"})
+    uses = define("Uses", {"type": "ExpressionRef", "name": "Bad"})
+    absent = {"localIdentifier": "O", "path": "Other", "version": "1"}
+    away = define("Away", {"type": "ExpressionRef", "name": "A", "libraryName": "O"})
+    libraries = Libraries(FHIRModel(), lenient=True)
+    libraries.add(library(bad, uses, away, define("Good", literal(1)), includes={"def": [absent]}))
+    libraries.compile()
+    running = evaluation(libraries)
+    assert running.evaluate("Made", "Good") == 1
+    for name in ("Bad", "Uses"):
+        with pytest.raises(EvaluationError, match=r"Made\.Bad @ 9:4-9:8: the ELM node Guess"):
+            running.evaluate("Made", name)
+    with pytest.raises(EvaluationError, match=r"Made\.Away.*library O"):
+        running.evaluate("Made", "Away")
 
 
 def test_the_conversion_library_of_the_model_needs_no_elm_and_may_have_it() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cds.elm.compiler import Binding, Compiler, node
 from cds.elm.evaluation import Frame
+from cds.elm.inference import element
 from cds.elm.library import Run
 from cds.elm.operators import OPERATORS
 from cds.elm.ports import Value
@@ -18,9 +19,10 @@ class _Steps:
 
     def __init__(self, compiler: Compiler, node: Json) -> None:
         self.this, self.index, self.total = compiler.slot(), compiler.slot(), compiler.slot()
+        this = Binding(self.this, kind=element(compiler.result_type(node["source"])))
         self.names = {
-            node.get("scope") or "$this": Binding(self.this),
-            "$this": Binding(self.this),
+            node.get("scope") or "$this": this,
+            "$this": this,
             "$index": Binding(self.index),
             "$total": Binding(self.total),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -149,6 +150,8 @@ def _instance(compiler: Compiler, node: Json) -> Run:
 
 def _elements(compiler: Compiler, node: Json) -> tuple[tuple[str, ...], Sequence[Run]]:
     elements = node.get("element") or ()
+    for item in elements:
+        compiler.check_clause(node, item, "an element", ("name", "value"))
     return tuple(item["name"] for item in elements), [compiler.compile(item["value"]) for item in elements]
 
 
@@ -213,11 +216,71 @@ def member(value: Value, path: str) -> Value:
     return value
 
 
+#: A name in a path, or the place of an item in the list before it.
+Step = str | int
+
+_STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(\d+)\]")
+
+
+def steps_of(path: str) -> tuple[Step, ...] | None:
+    """The steps of a simple path (``name[0].given``); None for one that has other qualifiers."""
+    found = list(_STEP.finditer(path))
+    if not found or "".join(step[0] for step in found) != path:
+        return None
+    return tuple(step[1] or int(step[2]) for step in found)
+
+
+def at(value: Value, steps: Sequence[Step]) -> list[Value]:
+    """The values at a path, through lists; those that are null left out."""
+    found = [value]
+    for step in steps:
+        if isinstance(step, int):
+            found = found[step : step + 1]
+            continue
+        inner = [member(item, step) for item in found]
+        found = [item for one in inner for item in (one if isinstance(one, list) else (one,)) if item is not None]
+    return found
+
+
+def property_of(compiler: Compiler, node: Json, source: Run, path: str) -> Run:
+    """A closure for what stands at `path` (names, and places of items) of what `source` gives."""
+    place = compiler.place(node)
+    if "[" not in path:
+        return element_of(source, path, place)
+    steps = steps_of(path)
+    if steps is None:
+        compiler.refuse(node, f"the path {path!r}", "write names and whole numbers: name[0].given")
+
+    def run(frame: Frame) -> Value:
+        value = source(frame)
+        for step in steps:
+            value = _element(value, step, place) if isinstance(step, str) else _item(value, step)
+        return value
+
+    return run
+
+
+def _source(compiler: Compiler, node: Json) -> Run:
+    if node.get("source"):
+        return compiler.compile(node["source"])
+    binding = compiler.binding(node["scope"])
+    if binding is None:
+        compiler.refuse(node, f"{node['scope']!r} is not in scope here")
+    return compiler.read(binding)
+
+
+def _item(value: Value, position: int) -> Value:
+    """The item of a list; of a single value, itself is the first."""
+    if isinstance(value, list):
+        return value[position] if position < len(value) else None
+    return value if position == 0 else None
+
+
 @node("Property", fields=("path", "scope", "source"))
 def _property(compiler: Compiler, node: Json) -> Run:
     path: str = node["path"]
     if "[" in path:
-        compiler.refuse(node, f"the path {path!r}")
+        return property_of(compiler, node, _source(compiler, node), path)
     if node.get("source"):
         return element_of(compiler.compile(node["source"]), path, compiler.place(node))
     binding = compiler.binding(node["scope"])

@@ -109,6 +109,8 @@ def _if(compiler: Compiler, node: Json) -> Run:
 
 @node("Case", fields=("comparand", "caseItem", "else"))
 def _case(compiler: Compiler, node: Json) -> Run:
+    for item in node["caseItem"]:
+        compiler.check_clause(node, item, "a caseItem", ("when", "then"))
     items = [(compiler.compile(item["when"]), compiler.compile(item["then"])) for item in node["caseItem"]]
     otherwise = compiler.optional(node.get("else"))
     if node.get("comparand"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cds.elm import types
-from cds.elm.compiler import Compiler, Constant, node
+from cds.elm.compiler import OPEN_CONTEXTS, PATIENT_CONTEXTS, Compiler, Constant, node
 from cds.elm.evaluation import UNSET, Frame, located
 from cds.elm.library import Definition, Function, Library, Parameter, Run
 from cds.elm.ports import Structured, Value
-from cds.elm.types import Json
+from cds.elm.types import Json, ListOf
 from cds.errors import EvaluationError
 
 
@@ -29,7 +29,24 @@ def _expression_ref(compiler: Compiler, node: Json) -> Run:
     definition = library_of(compiler, node).definitions.get(node["name"])
     if definition is None:
         compiler.refuse(node, f"no definition {node['name']!r}")
-    return reference(compiler, definition)
+    run = reference(compiler, definition)
+    if compiler.context in OPEN_CONTEXTS and definition.context in PATIENT_CONTEXTS:
+        return _of_every_patient(run, definition)
+    return run
+
+
+def _of_every_patient(run: Run, definition: Definition) -> Run:
+    """A patient's definition seen from no patient's: the list of its values, and the record holds one patient.
+
+    Lists of several patients are one list, so that of one patient is as it is (CQL 1.5, section 2.2.2).
+    """
+    is_list = isinstance(definition.result_type, ListOf)
+
+    def listed(frame: Frame) -> Value:
+        value = run(frame)
+        return value if is_list or isinstance(value, list) else [value]
+
+    return listed
 
 
 def reference(compiler: Compiler, definition: Definition) -> Run:
@@ -100,6 +117,8 @@ def _function_ref(compiler: Compiler, node: Json) -> Run:
     if not overloads:
         compiler.refuse(node, f"no function {name!r} with {len(operands)} operands")
     chosen = _statically(compiler, node, overloads)
+    if any(function.external for function in chosen):
+        compiler.refuse(node, f"the function {name!r} is external: it has no body here")
     for function in chosen:
         compiler.body.calls[function] = None
     if len(chosen) == 1:

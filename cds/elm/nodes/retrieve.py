@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame, located
 from cds.elm.library import Retrieval, Run
-from cds.elm.nodes.literals import element_of
-from cds.elm.nodes.terminology import conversion_source, members, pairs_of, value_set
-from cds.elm.operators import OPERATORS
+from cds.elm.nodes.filters import CODE_COMPARATORS, Filter, by_code, filters, kept, pairs_among
+from cds.elm.nodes.terminology import conversion_source, members, value_set
 from cds.elm.ports import Value
 from cds.elm.types import Json
-from cds.elm.values import Code, Concept, Interval, ValueSetRef
+from cds.elm.values import Code, Concept, ValueSetRef
 
 _FIELDS = (
     "dataType",
@@ -20,8 +20,18 @@ _FIELDS = (
     "codeProperty",
     "codeComparator",
     "codes",
+    "valueSetProperty",
     "dateProperty",
+    "dateLowProperty",
+    "dateHighProperty",
     "dateRange",
+    "id",
+    "idProperty",
+    "codeFilter",
+    "dateFilter",
+    "otherFilter",
+    "include",
+    "includedIn",
 )
 #: The fields by which a retrieve already keeps a part of a type.
 _NARROWING = frozenset(_FIELDS) - {"dataType", "templateId", "codeProperty", "codeComparator", "dateProperty"}
@@ -29,24 +39,44 @@ _NARROWING = frozenset(_FIELDS) - {"dataType", "templateId", "codeProperty", "co
 
 @node("Retrieve", fields=_FIELDS)
 def _retrieve(compiler: Compiler, node: Json) -> Run:
-    """The resources of a type, of those with a code among some, of those with a date within some."""
+    """The resources of a type; of those the ones with a code among some, and that pass the other filters.
+
+    A template only says what the resources look like. That another retrieve includes this one's data, or this one
+    another's, changes nothing: all of the record is at hand.
+    """
     type_name = node["dataType"].rpartition("}")[2]
-    path = node.get("codeProperty")
-    if node.get("codes") and not path:
+    for item in node.get("include") or ():
+        if not item.get("includeFrom"):
+            compiler.refuse(node, "an include that no other retrieve reads")
+    tests = filters(compiler, node)
+    run = _found(compiler, node, type_name, tests)
+    return kept(run, tests, compiler.place(node)) if tests else run
+
+
+def _found(compiler: Compiler, node: Json, type_name: str, tests: list[Filter]) -> Run:
+    """What is retrieved by codes, by the record's index; where it cannot serve, all of the type and a test more."""
+    codes, path, set_path = _codes_of(node), node.get("codeProperty"), node.get("valueSetProperty")
+    if codes is not None and not path:
         compiler.refuse(node, "a retrieve by codes that names no element")
-    run = _found(compiler, node, type_name, path)
-    return _dated(compiler, node, run) if node.get("dateRange") else run
+    if codes is not None and path:
+        comparator = node.get("codeComparator")
+        if set_path or "[" in path or comparator not in CODE_COMPARATORS:
+            tests.append(by_code(compiler, node, codes, path, set_path, comparator))
+        elif codes.get("type") == "ValueSetRef":
+            return _by_value_set(compiler, codes, type_name, path, compiler.place(node))
+        else:
+            return _by_codes(compiler, codes, type_name, path, compiler.place(node))
+    compiler.body.retrieves[Retrieval(type_name)] = None
+    return lambda frame: _listed(frame[0].retriever.retrieve(type_name))
 
 
-def _found(compiler: Compiler, node: Json, type_name: str, path: str | None) -> Run:
+def _codes_of(node: Json) -> Json | None:
+    """The codes of a retrieve, a value set out of the conversions that translators put around it."""
     codes: Json | None = node.get("codes")
-    if codes is None:
-        compiler.body.retrieves[Retrieval(type_name)] = None
-        return lambda frame: _listed(frame[0].retriever.retrieve(type_name))
-    place = compiler.place(node)
-    if codes.get("type") == "ValueSetRef":
-        return _by_value_set(compiler, codes, type_name, path, place)
-    return _by_codes(compiler, codes, type_name, path, place)
+    inner: Any = codes
+    while isinstance(inner, Mapping) and inner.get("type") in ("ToList", "ExpandValueSet"):
+        inner = inner.get("operand")
+    return inner if isinstance(inner, Mapping) and inner.get("type") == "ValueSetRef" else codes
 
 
 def _listed(found: Sequence[Value]) -> list[Value]:
@@ -75,7 +105,8 @@ def _by_codes(compiler: Compiler, codes: Json, type_name: str, path: str | None,
 
     def run(frame: Frame) -> Value:
         try:
-            return _listed(frame[0].retriever.retrieve(type_name, path, frozenset(pairs_of(wanted(frame)))))
+            evaluation = frame[0]
+            return _listed(evaluation.retriever.retrieve(type_name, path, pairs_among(evaluation, wanted(frame))))
         except Exception as error:
             raise located(error, place) from None
 
@@ -144,42 +175,3 @@ def _codes(value: Value) -> list[Code]:
     if isinstance(value, Concept):
         return list(value.codes)
     return [code for item in value for code in _codes(item)] if isinstance(value, list) else []
-
-
-def _dated(compiler: Compiler, node: Json, run: Run) -> Run:
-    """Of what is retrieved, that with a date in the range: a point within it, a period that overlaps it."""
-    if compiler.model is None or not node.get("dateProperty"):
-        compiler.refuse(node, "a retrieve by dates that names no element")
-    wanted = compiler.compile(node["dateRange"])
-    slot = compiler.slot()
-    date = element_of(lambda frame: frame[slot], node["dateProperty"], compiler.place(node))
-    convert = _date_conversion(compiler, node)
-
-    def within(frame: Frame) -> Value:
-        found, period = run(frame), wanted(frame)
-        kept = []
-        for item in found:
-            frame[slot] = item
-            if _during(convert(date(frame)), period) is True:
-                kept.append(item)
-        return kept
-
-    return within
-
-
-def _date_conversion(compiler: Compiler, node: Json) -> Callable[[Value], Value]:
-    model = compiler.model
-    assert model is not None
-    to_interval = model.native("FHIRHelpers", "ToInterval")
-    to_moment = model.native("FHIRHelpers", "ToDateTime")
-    if to_interval is None or to_moment is None:
-        compiler.refuse(node, "a retrieve by dates in this data model")
-    return lambda value: to_interval(value) if (moment := to_moment(value)) is None else moment
-
-
-def _during(date: Value, period: Value) -> Value:
-    if date is None or period is None:
-        return None
-    name = "Overlaps" if isinstance(date, Interval) else "In"
-    operator = OPERATORS[name]
-    return operator.function(date, period, **dict.fromkeys(operator.settings))

@@ -17,7 +17,7 @@ def _message(compiler: Compiler, node: Json) -> Run:
 
     A text that is written out in the logic is shown; a computed one is not, for it may quote patient data.
     """
-    source = compiler.compile(node["source"])
+    source = compiler.optional(node.get("source"))
     condition, severity = compiler.optional(node.get("condition")), compiler.optional(node.get("severity"))
     text = ": ".join(filter(None, (_written(compiler, node, "code"), _written(compiler, node, "message"))))
     place = compiler.place(node)
@@ -46,7 +46,7 @@ def _children(compiler: Compiler, node: Json) -> Run:
     return run
 
 
-@node("Descendents", fields=("source",))
+@node("Descendents", "Descendants", fields=("source",))
 def _descendents(compiler: Compiler, node: Json) -> Run:
     source = compiler.compile(node["source"])
 

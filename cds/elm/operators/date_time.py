@@ -165,9 +165,9 @@ def time_from(value: Value) -> Value:
     return None if value is None or value.hour is None else Time(*value.parts[3:])
 
 
-@operator("TimezoneOffsetFrom")
+@operator("TimezoneOffsetFrom", "TimezoneFrom")
 def timezone_offset_from(value: Value) -> Value:
-    """18.20 timezoneoffset from: in hours."""
+    """18.20 timezoneoffset from (timezone from, before CQL 1.3): in hours."""
     return None if value is None or value.offset is None else Decimal(value.offset) / 60
 
 
