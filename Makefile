@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench translate responses clean
+.PHONY: help install serve test check bench agreement translate responses clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,8 +30,12 @@ check: $(STAMP) ## lint and types
 	@"$(VENV)/bin/ruff" format --check .
 	@"$(VENV)/bin/mypy"
 
-bench: $(STAMP) ## time per patient, as a ratio to reading the JSON
+bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside the JavaScript reference engine
 	@"$(VENV)/bin/python" benchmarks/match.py
+	@"$(VENV)/bin/python" benchmarks/peer.py
+
+agreement: $(STAMP) ## our values beside the JavaScript reference engine's (needs Node)
+	@"$(VENV)/bin/python" benchmarks/agreement.py
 
 translate: $(STAMP) ## CQL -> ELM, of the trials and the tests (needs Node)
 	@"$(VENV)/bin/cds" translate plandefinitions tests

@@ -170,20 +170,31 @@ def install(cache: Path) -> Path:
 
     Raises ContentError where Node is absent or too old, or the packages cannot be had.
     """
-    _require_node()
-    folder = cache.resolve() / "translator"
+    return install_packages(
+        _HERE, _SCRIPT, cache.resolve() / "translator", "to translate CQL, not to serve or to match"
+    )
+
+
+def install_packages(source: Path, script: str, folder: Path, purpose: str) -> Path:
+    """`folder`, with the npm packages in it that the lock file in `source` pins, and a copy of the script beside them.
+
+    Raises ContentError, with the `purpose`, where Node is absent or too old, or the packages cannot be had.
+    """
+    _require_node(purpose)
+    lock = (source / _LOCK).read_bytes()
+    stamp = folder / _STAMP
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not is_installed(cache):
-            (folder / _STAMP).unlink(missing_ok=True)
+        if not stamp.is_file() or stamp.read_bytes() != lock:
+            stamp.unlink(missing_ok=True)
             for name in ("package.json", _LOCK):
-                shutil.copyfile(_HERE / name, folder / name)
+                shutil.copyfile(source / name, folder / name)
             _call(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder, "")
-            (folder / _STAMP).write_bytes((_HERE / _LOCK).read_bytes())
-        shutil.copyfile(_HERE / _SCRIPT, folder / _SCRIPT)
+            stamp.write_bytes(lock)
+        shutil.copyfile(source / script, folder / script)
     except OSError as error:
         raise ContentError(
-            f"the translator cannot be installed: {error.strerror}",
+            f"npm packages cannot be installed: {error.strerror}",
             where=str(folder),
             remedy="set CDS_CACHE to a folder that can be written",
         ) from error
@@ -196,8 +207,8 @@ def is_installed(cache: Path) -> bool:
     return stamp.is_file() and stamp.read_bytes() == (_HERE / _LOCK).read_bytes()
 
 
-def _require_node() -> None:
-    remedy = f"install Node {_NODE} or newer; it is needed to translate CQL, not to serve or to match"
+def _require_node(purpose: str) -> None:
+    remedy = f"install Node {_NODE} or newer; it is needed {purpose}"
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise ContentError("Node is not installed", remedy=remedy)
     version = _call(["node", "--version"], _HERE, "").strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,9 @@ from cds.errors import CdsError, RecordError
 from cds.settings import Settings
 
 _Loaded = TypeVar("_Loaded")
+
+#: From how many files on a progress bar is worth its line.
+_MANY = 10
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,3 +79,13 @@ def read_bundle(path: Path) -> Any:
         return orjson.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
     except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as error:
         raise RecordError(f"is no JSON: {error}") from error
+
+
+def progress(files: list[Path], doing: str) -> Iterable[Path]:
+    """The files, with a bar on a terminal when there are many."""
+    if len(files) < _MANY or not sys.stderr.isatty():
+        return files
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(files, description=doing, console=Console(stderr=True), transient=True)

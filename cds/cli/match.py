@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cds.cli.command import MOMENT, bundle_files, environment, main, read_bundle, usable
+from cds.cli.command import MOMENT, bundle_files, environment, main, progress, read_bundle, usable
 from cds.errors import CdsError
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from cds.trials.catalog import Catalog
     from cds.trials.eligibility import CriterionResult, Eligibility, Match
 
-#: From how many bundles on a progress bar is worth its line.
-_MANY = 10
 #: How many resources of a criterion's evidence a table shows.
 _SHOWN = 4
 
@@ -113,7 +109,7 @@ def _print_answers(matcher: _Matcher, files: list[Path], form: str) -> bool:
 
     failed = False
     collected = []
-    for path in _progress(files):
+    for path in progress(files, "Matching"):
         try:
             answer = matcher.answer(path)
         except CdsError as error:
@@ -131,16 +127,6 @@ def _print_answers(matcher: _Matcher, files: list[Path], form: str) -> bool:
         content = collected[0] if len(files) == 1 else collected
         click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return failed
-
-
-def _progress(files: list[Path]) -> Iterable[Path]:
-    """The files, with a bar on a terminal when there are many."""
-    if len(files) < _MANY or not sys.stderr.isatty():
-        return files
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(files, description="Matching", console=Console(stderr=True), transient=True)
 
 
 _SIGNS = {

@@ -50,21 +50,33 @@ Held = TypeVar("Held", _ValueSet, _CodeSystem)
 class ValueSets:
     """All value sets and code systems that the trials name, by canonical URL."""
 
-    def __init__(self, resources: Iterable[tuple[str, Any]] = ()) -> None:
+    def __init__(self, resources: Iterable[tuple[str, Any]] = (), *, lenient: bool = False) -> None:
         """From ValueSet and CodeSystem resources, each with where it comes from (for errors); others are passed over.
 
-        Raises TerminologyError for one that cannot be used: without expansion, or told twice and differently.
+        Raises TerminologyError for one that cannot be used: without expansion, or told twice and differently. Where
+        `lenient`, that is raised only when it is asked for.
         """
         self._value_sets: dict[str, dict[str, _ValueSet]] = {}
         self._code_systems: dict[str, dict[str, _CodeSystem]] = {}
         # What was asked for once: every membership test of every patient asks again.
         self._asked: dict[tuple[str, str | None], frozenset[Pair]] = {}
+        # Those that cannot be used, by URL.
+        self._refused: dict[str, TerminologyError] = {}
         for source, resource in resources:
-            kind = resource.get("resourceType") if isinstance(resource, dict) else None
-            if kind == "ValueSet":
-                _keep(self._value_sets, resource, _value_set(resource, source))
-            elif kind == "CodeSystem" and resource.get("content") != "supplement":
-                _keep(self._code_systems, resource, _code_system(resource, source))
+            if isinstance(resource, dict):
+                try:
+                    self._take(source, resource)
+                except TerminologyError as error:
+                    if not lenient:
+                        raise
+                    self._refused.setdefault(str(resource.get("url")), error)
+
+    def _take(self, source: str, resource: Resource) -> None:
+        kind = resource.get("resourceType")
+        if kind == "ValueSet":
+            _keep(self._value_sets, resource, _value_set(resource, source))
+        elif kind == "CodeSystem" and resource.get("content") != "supplement":
+            _keep(self._code_systems, resource, _code_system(resource, source))
 
     @classmethod
     def load(cls, folders: Iterable[Path]) -> ValueSets:
@@ -78,11 +90,13 @@ class ValueSets:
         """The expansion of a value set; `url` may carry ``|version``. TerminologyError, by name, if there is none."""
         pairs = self._asked.get((url, version))
         if pairs is None:
+            self._refuse(url)
             pairs = self._asked[url, version] = _find(self._value_sets, "value set", url, version).pairs
         return pairs
 
     def code_system(self, url: str, version: str | None = None) -> frozenset[str]:
         """All codes of a code system. TerminologyError where it is not held as a whole."""
+        self._refuse(url)
         system = _find(self._code_systems, "code system", url, version)
         if not system.complete:
             raise TerminologyError(
@@ -113,6 +127,10 @@ class ValueSets:
                 above.extend(system.parents.get(code, ()))
         # Where codes are left out, one of them may stand between the two.
         return False if system.complete else None
+
+    def _refuse(self, url: str) -> None:
+        if error := self._refused.get(url.partition("|")[0]):
+            raise error.with_traceback(None)
 
     def title(self, url: str) -> str:
         """What a value set is called, in words; its URL where it is not held or has no title."""
