@@ -76,24 +76,26 @@ class Binding:
     lazy: Run | None = None
 
 
-def compile_library(library: Library) -> None:
+def compile_library(library: Library, compiler: type[Compiler] | None = None) -> None:
     """Compiles every parameter default, function and definition of a library whose includes are declared."""
+    compiler = compiler or Compiler
     _load_rules()
     _check_models(library)
     for item in _entries(library, "parameters"):
-        _compile_into(library.parameters[item["name"]], library, item.get("default"))
+        _compile_into(compiler, library.parameters[item["name"]], library, item.get("default"))
     seen: dict[str, int] = {}
     for item in _entries(library, "statements"):
         name = item["name"]
         if item.get("type") != "FunctionDef":
             _check_context(library, item)
-            _compile_into(library.definitions[name], library, item.get("expression"))
+            _compile_into(compiler, library.definitions[name], library, item.get("expression"))
             continue
         function = library.functions[name][seen.get(name, 0)]
         seen[name] = seen.get(name, 0) + 1
         if item.get("external"):
             raise UnsupportedNodeError("an external function", where=function.place)
-        _compile_into(function, library, item.get("expression"), [operand for operand, _ in function.operands])
+        operands = [operand for operand, _ in function.operands]
+        _compile_into(compiler, function, library, item.get("expression"), operands)
 
 
 def _entries(library: Library, section: str) -> Sequence[Any]:
@@ -116,12 +118,18 @@ def _check_context(library: Library, item: Json) -> None:
         raise UnsupportedNodeError(f"the context {item['context']}", where=place, remedy="use Patient or Unfiltered")
 
 
-def _compile_into(target: _Compiled, library: Library, expression: Json | None, operands: Sequence[str] = ()) -> None:
+def _compile_into(
+    compiler: type[Compiler],
+    target: _Compiled,
+    library: Library,
+    expression: Json | None,
+    operands: Sequence[str] = (),
+) -> None:
     from cds.elm.library import well_formed
 
     try:
         with well_formed(target.place):
-            target.compiled(Compiler(library, target).whole(expression, operands))
+            target.compiled(compiler(library, target).whole(expression, operands))
     except RecursionError:
         raise UnsupportedNodeError("the expression is nested too deeply", where=target.place) from None
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cds.elm import types
 from cds.elm.evaluation import Frame
@@ -23,6 +23,9 @@ from cds.elm.ports import Model, Value
 from cds.elm.types import Json, Type
 from cds.elm.values import Code, CodeSystemRef, Concept, ValueSetRef
 from cds.errors import ElmError, UnsupportedNodeError
+
+if TYPE_CHECKING:
+    from cds.elm.compiler import Compiler
 
 Run = Callable[[Frame], Value]
 
@@ -199,10 +202,14 @@ class Library:
 
 
 class Libraries:
-    """All libraries of a process, compiled against one data model (None: System types alone)."""
+    """All libraries of a process, compiled against one data model (None: System types alone).
 
-    def __init__(self, model: Model | None = None) -> None:
+    `compiler` is another way to compile them, such as one that traces (None: the plain one).
+    """
+
+    def __init__(self, model: Model | None = None, compiler: type[Compiler] | None = None) -> None:
         self.model = model
+        self._compiler = compiler
         #: How many results an evaluation keeps.
         self.size = 0
         self._by_id: dict[str, dict[str | None, Library]] = {}
@@ -243,7 +250,7 @@ class Libraries:
                 _resolve_codes(library)
         for library in fresh:
             with well_formed(library.id):
-                compile_library(library)
+                compile_library(library, self._compiler)
         _refuse_circular_definitions(fresh)
 
     @property
