@@ -142,7 +142,13 @@ def _load_rules() -> None:
 
 
 class Compiler:
-    """Compiles the body of one definition or function of a library."""
+    """Compiles the body of one definition or function of a library.
+
+    `shortcuts` says whether a rule may come to a value in another way than the logic is written, where that is faster:
+    not where each step is to be seen.
+    """
+
+    shortcuts = True
 
     def __init__(self, library: Library, target: _Compiled) -> None:
         from cds.elm.library import Body

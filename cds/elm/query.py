@@ -84,7 +84,7 @@ def _exists(compiler: Compiler, node: Json) -> Run:
 def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
     """The query up to its return; while open, aliases and lets are in scope."""
     sources = node["source"]
-    narrow = narrowed(compiler, node) if len(sources) == 1 else None
+    narrow = narrowed(compiler, node) if len(sources) == 1 and compiler.shortcuts else None
     query = Query(
         sources=[narrow] if narrow else compiler.each([source["expression"] for source in sources]),
         slots=[compiler.slot() for _ in sources],

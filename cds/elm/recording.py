@@ -252,6 +252,8 @@ class RecordingEvaluation(Evaluation):
 class RecordingCompiler(Compiler):
     """Compiles as the plain compiler does, and wraps each closure so that it records what it gave."""
 
+    shortcuts = False
+
     def __init__(self, library: Library, target: _Compiled) -> None:
         super().__init__(library, target)
         self._open: list[Site] = []
