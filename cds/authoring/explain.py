@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from cds.elm import Evaluation, Libraries
 from cds.elm.deciding import Part, deciding, decisive, is_hollow, leaves, resources
 from cds.elm.ports import Structured, Value
 from cds.elm.trace import Row, State, Step, TracedEvaluation, traced
@@ -54,6 +53,15 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Definition:
+    """The trace of a definition that no criterion need name, what decided it in words, and the resources that did."""
+
+    step: Step
+    because: str
+    cited: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrialExplanation:
     """What `explain` answers: the match with one trial, and an explanation for each criterion asked for."""
 
@@ -73,8 +81,7 @@ def explain(
 ) -> TrialExplanation:
     """Why the criteria of a trial have their outcomes; of no `criteria` named, those that are not met or unknown."""
     answer = match(catalog, record, now=now, first_dose=first_dose, trials=[trial], all_criteria=True)
-    plain = evaluate_record(catalog, record, now=now, first_dose=first_dose)
-    evaluation = TracedEvaluation.like(plain, traced(catalog.libraries))
+    evaluation = traced_evaluation(catalog, record, now=now, first_dose=first_dose)
     found = catalog.trials[trial]
     open_ones = (Outcome.NOT_MET, Outcome.UNKNOWN)
     results = [
@@ -87,23 +94,24 @@ def explain(
     return TrialExplanation(found, answer, explained)
 
 
-def trace_definition(
-    libraries: Libraries, evaluation: Evaluation, library: str, name: str, cql: Mapping[str, str]
-) -> Step:
-    """The trace of any definition, for content that is no trial; `cql` serves where ELM has no annotations."""
-    running = TracedEvaluation.like(evaluation, traced(libraries))
-    running.cql = cql
-    return running.trace(library, name)
+def traced_evaluation(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> TracedEvaluation:
+    """The evaluation that `match` judges by, traced."""
+    plain = evaluate_record(catalog, record, now=now, first_dose=first_dose)
+    return TracedEvaluation.like(plain, traced(catalog.libraries))
+
+
+def explain_definition(evaluation: TracedEvaluation, record: PatientRecord, library: str, name: str) -> Definition:
+    """How any definition of a traced evaluation comes to its value. Raises ElmError where there is none."""
+    step = evaluation.trace(library, name)
+    return Definition(step, because(step, record), cited(step, record))
 
 
 def _explanation(
     result: CriterionResult, logic: Logic, evaluation: TracedEvaluation, record: PatientRecord
 ) -> Explanation:
-    def step_of(definition: Any) -> Step:
-        return evaluation.trace(definition.library.id, definition.name)
-
-    step = step_of(logic.answer)
-    applies = step_of(logic.applies) if logic.applies else None
+    library = logic.answer.library.id
+    step = evaluation.trace(library, logic.answer.name)
+    applies = evaluation.trace(library, logic.applies.name) if logic.applies else None
     decided = applies if applies and result.outcome is Outcome.NOT_APPLICABLE else step
     titles = {
         f'{fact.library.id}."{fact.name}"': missing[0].title if missing else f"{fact.name}: nothing on record"
@@ -118,7 +126,7 @@ def cited(step: Step, record: PatientRecord) -> tuple[str, ...]:
     paths = leaves(deciding(step))
     parts = [part for path in paths for part in path if isinstance(part, Row) or part is path[-1]]
     found = resources(parts, FHIRModel().is_resource_type)
-    return tuple(dict.fromkeys(_reference(resource, record) for resource in found))
+    return tuple(dict.fromkeys(reference(resource, record) for resource in found))
 
 
 # ---------------------------------------------------------------- why, in words
@@ -141,7 +149,7 @@ def because(step: Step, record: PatientRecord, titles: Mapping[str, str] | None 
     """What decided a step, in words; `titles` say what it means that a fact (by its qualified name) is empty."""
     paths = leaves(deciding(step))
     facts = [fact for path in paths if (fact := _empty_fact(path, titles or {}, step.library))]
-    if step.value is None and facts:
+    if facts and (step.value is None or len(facts) == len(paths)):
         return _listed(facts)  # what is not on record is what can be mended
     told = [(path, _telling(path)) for path in paths]
     passed = {id(part) for path, end in told for part in path[:end]}
@@ -229,7 +237,7 @@ def _whom(path: Sequence[Part], record: PatientRecord) -> str:
     for part in reversed(path):
         found = resources([part], FHIRModel().is_resource_type)
         if len(found) == 1:
-            return f" for {_reference(found[0], record)}"
+            return f" for {reference(found[0], record)}"
         if found:
             return ""
     return ""
@@ -281,13 +289,14 @@ def _element_in_words(value: Structured, record: PatientRecord | None) -> str:
         return value.type_name.rpartition("}")[2]
     if isinstance(value.json, dict):
         if "resourceType" in value.json:
-            return f"{_reference(value, record)} {describe(value.json)}"
+            return f"{reference(value, record)} {describe(value.json)}"
         told = describe({"resourceType": "Observation", "code": {"text": "-"}, f"value{value.type.name}": value.json})
         return told.removeprefix("-: ") if told != "-" else f"a {value.type.name}"
     return in_words(value.get("value"), record)
 
 
-def _reference(resource: Structured, record: PatientRecord | None) -> str:
+def reference(resource: Structured, record: PatientRecord | None) -> str:
+    """How a resource is cited: ``Type/id``."""
     json = resource.json if isinstance(resource, Element) else {}
     return record.reference_of(json) if record is not None else resource.type_name.rpartition("}")[2]
 

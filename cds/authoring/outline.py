@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cds.authoring.explain import in_words, label, place
+from cds.authoring.explain import file_of, in_words, label, place
 from cds.elm.deciding import Part, deciding, is_hollow, leaves
 from cds.elm.trace import Row, Rows, State, Step
 from cds.fhir.record import PatientRecord
@@ -21,7 +21,8 @@ class Branch:
 
     `sign` tells the value apart without colour: ``✓`` true, ``✗`` false, ``?`` null, ``=`` any other value, ``!`` an
     error, ``–`` not evaluated, ``+`` a row kept, ``-`` a row left out, ``…`` what is folded. `value` is the value in
-    words, `place` ``file:line:column`` and `file` the whole path. `decides` marks what decided, `leaf` where it ends.
+    words, `place` ``file:line:column`` and `file` the file's whole path. `decides` marks what decided, `leaf` where that
+    ends.
     """
 
     sign: str
@@ -67,7 +68,7 @@ class _Outline:
             text=label(named),
             value=value,
             place=place(named),
-            file=place(named, full=True),
+            file=file_of(named),
             decides=decides,
             leaf=id(part) in self._leaves or (decides and not again and not any(child.decides for child in children)),
             children=children,
