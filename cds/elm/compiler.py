@@ -80,7 +80,7 @@ class Binding:
     kind: Type | None = None
 
 
-def compile_library(library: Library, *, lenient: bool = False) -> None:
+def compile_library(library: Library, compiler: type[Compiler] | None = None, *, lenient: bool = False) -> None:
     """Compiles every parameter default, function and definition of a library whose includes are declared.
 
     Where `lenient`, what cannot be compiled fails when it is asked for, and the rest of the library is compiled.
@@ -89,18 +89,18 @@ def compile_library(library: Library, *, lenient: bool = False) -> None:
     _check_models(library)
     compile_into = _compile_leniently if lenient else _compile_into
     for item in _entries(library, "parameters"):
-        compile_into(library.parameters[item["name"]], library, item, item.get("default"))
+        compile_into(compiler or Compiler, library.parameters[item["name"]], library, item, item.get("default"))
     seen: dict[str, int] = {}
     for item in _entries(library, "statements"):
         name = item["name"]
         if item.get("type") != "FunctionDef":
-            compile_into(library.definitions[name], library, item, item.get("expression"))
+            compile_into(compiler or Compiler, library.definitions[name], library, item, item.get("expression"))
             continue
         function = library.functions[name][seen.get(name, 0)]
         seen[name] = seen.get(name, 0) + 1
         if not function.external:
             operands = [operand for operand, _ in function.operands]
-            compile_into(function, library, item, item.get("expression"), operands)
+            compile_into(compiler or Compiler, function, library, item, item.get("expression"), operands)
 
 
 def _entries(library: Library, section: str) -> Sequence[Any]:
@@ -132,12 +132,17 @@ def _check_context(target: _Compiled, item: Json) -> None:
 
 
 def _compile_leniently(
-    target: _Compiled, library: Library, item: Json, expression: Json | None, operands: Sequence[str] = ()
+    compiler: type[Compiler],
+    target: _Compiled,
+    library: Library,
+    item: Json,
+    expression: Json | None,
+    operands: Sequence[str] = (),
 ) -> None:
     from cds.elm.library import Body
 
     try:
-        _compile_into(target, library, item, expression, operands)
+        _compile_into(compiler, target, library, item, expression, operands)
     except ElmError as error:
         failure = EvaluationError(error.message, where=error.where or target.place, remedy=error.remedy)
 
@@ -148,14 +153,19 @@ def _compile_leniently(
 
 
 def _compile_into(
-    target: _Compiled, library: Library, item: Json, expression: Json | None, operands: Sequence[str] = ()
+    compiler: type[Compiler],
+    target: _Compiled,
+    library: Library,
+    item: Json,
+    expression: Json | None,
+    operands: Sequence[str] = (),
 ) -> None:
     from cds.elm.library import well_formed
 
     _check_context(target, item)
     try:
         with well_formed(target.place):
-            target.compiled(Compiler(library, target).whole(expression, operands))
+            target.compiled(compiler(library, target).whole(expression, operands))
     except RecursionError:
         raise UnsupportedNodeError("the expression is nested too deeply", where=target.place) from None
 
@@ -168,7 +178,13 @@ def _load_rules() -> None:
 
 
 class Compiler:
-    """Compiles the body of one definition or function of a library."""
+    """Compiles the body of one definition or function of a library.
+
+    `shortcuts` says whether a rule may come to a value in another way than the logic is written, where that is faster:
+    not where each step is to be seen.
+    """
+
+    shortcuts = True
 
     def __init__(self, library: Library, target: _Compiled) -> None:
         from cds.elm.library import Body

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cds.elm import types
 from cds.elm.evaluation import Frame
@@ -24,6 +24,9 @@ from cds.elm.ports import Model, Value
 from cds.elm.types import Json, Type
 from cds.elm.values import Code, CodeSystemRef, Concept, ValueSetRef
 from cds.errors import ElmError, UnsupportedNodeError
+
+if TYPE_CHECKING:
+    from cds.elm.compiler import Compiler
 
 Run = Callable[[Frame], Value]
 
@@ -203,12 +206,16 @@ class Libraries:
     """All libraries of a process, compiled against one data model (None: System types alone).
 
     What cannot be compiled is refused at load. Where `lenient`, it is an error of the definition or function that
-    holds it, raised when that is asked for: so content written elsewhere answers what it can.
+    holds it, raised when that is asked for: so content written elsewhere answers what it can. `compiler` is another
+    way to compile, such as one that traces (None: the plain one).
     """
 
-    def __init__(self, model: Model | None = None, *, lenient: bool = False) -> None:
+    def __init__(
+        self, model: Model | None = None, compiler: type[Compiler] | None = None, *, lenient: bool = False
+    ) -> None:
         self.model = model
         self.lenient = lenient
+        self._compiler = compiler
         #: How many results an evaluation keeps.
         self.size = 0
         self._by_id: dict[str, dict[str | None, Library]] = {}
@@ -251,7 +258,7 @@ class Libraries:
             _infer_types(library)
         for library in fresh:
             with well_formed(library.id):
-                compile_library(library, lenient=self.lenient)
+                compile_library(library, self._compiler, lenient=self.lenient)
         _refuse_circular_definitions(fresh)
 
     @property

@@ -87,7 +87,7 @@ def _clauses(compiler: Compiler, node: Json) -> Iterator[Query]:
     sources = node["source"]
     for source in sources:
         compiler.check_clause(node, source, "a source of a query", ("alias", "expression"))
-    narrow = narrowed(compiler, node) if len(sources) == 1 else None
+    narrow = narrowed(compiler, node) if len(sources) == 1 and compiler.shortcuts else None
     query = Query(
         sources=[narrow] if narrow else compiler.each([source["expression"] for source in sources]),
         slots=[compiler.slot() for _ in sources],

@@ -122,7 +122,7 @@ def _function_ref(compiler: Compiler, node: Json) -> Run:
     for function in chosen:
         compiler.body.calls[function] = None
     if len(chosen) == 1:
-        if chosen[0].searches:
+        if chosen[0].searches and compiler.shortcuts:
             return _call_once(chosen[0], operands[0], compiler.place(node))
         return _call(chosen[0], operands, compiler.place(node))
     return _dispatch(compiler, node, chosen, operands)
