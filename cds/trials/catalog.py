@@ -15,7 +15,19 @@ from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
 from cds.trials.compiled import elm_path, is_fresh, sources
-from cds.trials.eligibility import Assessment, Criterion, Kind, Missing, Note, Policy
+from cds.trials.eligibility import (
+    Assessment,
+    Counts,
+    Criterion,
+    Eligibility,
+    Kind,
+    Missing,
+    Note,
+    Policy,
+    Status,
+    rank,
+)
+from cds.trials.passing_over import Group, groups
 
 #: The canonical base of our own extensions, code systems and value sets (listed in ARCHITECTURE.md).
 CANONICAL_BASE = "https://trial-match.example/fhir"
@@ -82,6 +94,12 @@ class Trial:
         """The resource types of the evidence that authors show beside the criteria."""
         return frozenset().union(*(self.logic[criterion.id].shown_types for criterion in self.criteria))
 
+    @cached_property
+    def passed_over(self) -> Eligibility:
+        """What the trial answers for a patient whom it does not concern: the same for all, without criteria."""
+        counts = Counts(met=0, not_met=0, unknown=0, not_applicable=0, presumed=0)
+        return Eligibility(self.id, self.title, Status.NOT_APPLICABLE, (), counts, self.record_incomplete)
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -110,15 +128,33 @@ class Catalog:
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
         trials = [_trial(path, compiled) for path in plans]
-        return cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
+        catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
+        _ = catalog.ungrouped, catalog.passed_over  # made now, for no patient to wait for
+        return catalog
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials.values())
 
-    @property
+    @cached_property
     def active(self) -> tuple[Trial, ...]:
         """The trials that patients are matched with."""
         return tuple(trial for trial in self if trial.status == "active")
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The active trials whose disease criteria differ in their codes alone, asked together."""
+        return groups(self.active, self.value_sets)
+
+    @cached_property
+    def ungrouped(self) -> tuple[Trial, ...]:
+        """The active trials that are in no group."""
+        grouped = {trial.id for group in self.groups for trial in group.trials}
+        return tuple(trial for trial in self.active if trial.id not in grouped)
+
+    @cached_property
+    def passed_over(self) -> tuple[Eligibility, ...]:
+        """What all active trials answer where none concerns the patient, as they are ranked."""
+        return tuple(sorted((trial.passed_over for trial in self.active), key=rank))
 
     @cached_property
     def required_types(self) -> tuple[str, ...]:
