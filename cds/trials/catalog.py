@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +124,11 @@ class Catalog:
         plans = sorted(folder.glob(f"*/{_PLAN}"))
         if not plans:
             raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
+        with _nothing_collected():
+            return cls._read(folder, plans)
+
+    @classmethod
+    def _read(cls, folder: Path, plans: list[Path]) -> Catalog:
         model = FHIRModel()
         libraries = Libraries(model)
         compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folder)}
@@ -168,6 +175,19 @@ class Catalog:
         return frozenset().union(
             *(trial.logic[criterion.id].types for trial in self.active for criterion in trial.disease_criteria)
         ) | {"Patient"}
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While open, Python looks for no garbage: loading makes millions of objects that stay, and none that circle."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _compiled(folder: Path) -> Iterator[tuple[Path, Json]]:
