@@ -29,6 +29,15 @@ class _Unset:
 UNSET: Final = _Unset()
 
 
+class _Results(dict[int, Value]):
+    """What has been answered, by the index of the definition: as large as what was asked, not as the catalog."""
+
+    __slots__ = ()
+
+    def __missing__(self, index: int) -> Value:
+        return UNSET
+
+
 class Evaluation:
     """Answers definitions for one patient at one moment; every answer, and every failure, is kept.
 
@@ -67,14 +76,13 @@ class Evaluation:
         self.timezone_offset: int = self.now.offset or 0
         self.parameters = {name: _parameter(value) for name, value in (parameters or {}).items()}
         self.remaining: float = float("inf") if budget is None else budget
-        self.results: list[Value] = [UNSET] * libraries.size
+        self.results: dict[int, Value] = _Results()
         #: What functions gave that are answered once for each operand. It is held, so that its id stays its own.
         self.calls: dict[tuple[object, object], tuple[Value, Value]] = {}
         self._failures: dict[int, EvaluationError] = {}
-        for library in libraries:
-            for name, parameter in library.parameters.items():
-                if name in self.parameters:
-                    self.results[parameter.index] = self.parameters[name]
+        for name, value in self.parameters.items():
+            for parameter in libraries.declared(name):
+                self.results[parameter.index] = value
 
     def evaluate(self, library: str, name: str) -> Value:
         """The value of the definition `name` of a library (by identifier)."""
@@ -100,6 +108,11 @@ class Evaluation:
             raise failure from None
         self.results[index] = value
         return value
+
+    @property
+    def failed(self) -> bool:
+        """Whether some definition that was asked for has failed."""
+        return bool(self._failures)
 
     @property
     def today(self) -> Date:

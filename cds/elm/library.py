@@ -12,7 +12,7 @@ Everything here is made once, at load, and shared by all evaluations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -220,6 +220,7 @@ class Libraries:
         self.size = 0
         self._by_id: dict[str, dict[str | None, Library]] = {}
         self._uncompiled: list[Library] = []
+        self._parameters: dict[str, list[Parameter]] = {}
 
     def add(self, elm_json: Json, source: str = "") -> Library:
         """Takes in one library as ELM JSON; `source` (a file name) is named in errors."""
@@ -266,6 +267,10 @@ class Libraries:
         """The names of all parameters that some library declares, with their types."""
         return {name: parameter.result_type for library in self for name, parameter in library.parameters.items()}
 
+    def declared(self, parameter: str) -> Sequence[Parameter]:
+        """The parameters of that name, one for each library that declares it."""
+        return self._parameters.get(parameter, ())
+
     def __getitem__(self, key: str | tuple[str, str | None]) -> Library:
         name, version = (key, None) if isinstance(key, str) else key
         versions = self._by_id.get(name)
@@ -305,7 +310,8 @@ class Libraries:
 
     def _declare(self, library: Library) -> None:
         for node in entries(library.elm, "parameters"):
-            library.parameters[node["name"]] = Parameter(library, node, self._next())
+            parameter = library.parameters[node["name"]] = Parameter(library, node, self._next())
+            self._parameters.setdefault(parameter.name, []).append(parameter)
         for node in entries(library.elm, "statements"):
             if node.get("type") == "FunctionDef":
                 library.functions.setdefault(node["name"], []).append(Function(library, node))

@@ -57,7 +57,7 @@ class Retriever(Protocol):
 class Terminology(Protocol):
     """Value sets and code systems, by canonical URL."""
 
-    def value_set(self, url: str, version: str | None = None) -> frozenset[Pair]:
+    def value_set(self, url: str, version: str | None = None) -> Collection[Pair]:
         """The expansion. Raises TerminologyError, by name, where there is none."""
 
     def code_system(self, url: str, version: str | None = None) -> frozenset[str]:

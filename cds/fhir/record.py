@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from cds.elm.ports import Pair
 from cds.errors import RecordError
@@ -63,9 +63,28 @@ class _Codes:
         if self.bare:
             plain = {code for _, code in wanted}
             hits += [places for code, places in self.bare.items() if code in plain]
-        if len(hits) == 1:
-            return sorted(set(hits[0]))
-        return sorted({place for places in hits for place in places})
+        return _once(hits)
+
+    def places_of(self, asked: AskedCodes) -> list[int]:
+        """The places of the codes that `asked` says yes to, each once, in order."""
+        hits = [self.coded[pair] for pair in asked.among(self.coded.keys())]
+        if self.bare:
+            hits += [self.bare[code] for code in asked.bare_among(self.bare.keys())]
+        return _once(hits)
+
+
+def _once(hits: Sequence[list[int]]) -> list[int]:
+    if len(hits) == 1:
+        return sorted(set(hits[0]))
+    return sorted({place for places in hits for place in places})
+
+
+class AskedCodes(Protocol):
+    """Codes too many to list: they are asked which of a patient's codes are among them."""
+
+    def among(self, pairs: KeysView[Pair]) -> Iterable[Pair]: ...
+
+    def bare_among(self, codes: KeysView[str]) -> Iterable[str]: ...
 
 
 class PatientRecord:
@@ -196,6 +215,13 @@ class PatientRecord:
         if not codes:
             return []
         return [elements[place] for place in self._index(type_name, code_path or "code").places(codes)]
+
+    def retrieve_asked(self, type_name: str, code_path: str | None, asked: AskedCodes) -> Sequence[Element]:
+        """`retrieve` by codes that are asked: the cost is that of the patient's codes."""
+        elements = self._facts(type_name)
+        if not elements:
+            return elements
+        return [elements[place] for place in self._index(type_name, code_path or "code").places_of(asked)]
 
     def _only_patient(self, patient_id: str | None) -> tuple[Entry, list[str | None]]:
         """The entry of the one Patient, and every fullUrl that it goes by."""

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import chain
 
 from cds.elm import Definition, Evaluation
-from cds.elm.ports import Structured, Value
+from cds.elm.ports import Retriever, Structured, Terminology, Value
 from cds.elm.values import Date, Tuple
 from cds.errors import EvaluationError
 from cds.fhir.model import Element
@@ -47,11 +47,13 @@ def match(
     first_dose: date | None = None,
     trials: Collection[str] | None = None,
     all_criteria: bool = False,
+    one_by_one: bool = False,
 ) -> Match:
     """Which trials fit the patient: every active trial's Eligibility, best first.
 
     `first_dose` (default: the date of `now`) is the index date of every look-back window. `trials` restricts the
-    answer to some ids. `all_criteria` lists the criteria of trials that are not applicable too.
+    answer to some ids. `all_criteria` lists the criteria of trials that are not applicable too. `one_by_one` asks no
+    trials together (see `cds.trials.passing_over`): the answers are the same, and take longer.
     """
     first_dose = first_dose or now.date()
 
@@ -60,26 +62,61 @@ def match(
         return evaluate_record(catalog, record, now=now, first_dose=day)
 
     deceased = record.deceased(now)
-    chosen = [trial for trial in catalog.active if trials is None or trial.id in trials]
-    answers = []
+    together = trials is None and not all_criteria and not one_by_one
+    if together:
+        chosen = [*catalog.ungrouped, *_concerned(catalog, record, now=now, first_dose=first_dose)]
+    else:
+        chosen = [trial for trial in catalog.active if trials is None or trial.id in trials]
+    answers, failed = [], set()
     for trial in chosen:
         try:
             answers.append(apply(trial, record, at, first_dose, deceased=deceased, all_criteria=all_criteria))
         except Exception as error:  # a trial that fails never takes its neighbours' cards away
             _log.error("trial %s could not be evaluated: %s", trial.id, type(error).__name__)
+            failed.add(trial.id)
     return Match(
         patient=record.reference,
         evaluated_at=_instant(now),
         first_dose=first_dose.isoformat(),
-        trials=tuple(sorted(answers, key=rank)),
+        trials=_with_those_passed_over(catalog, answers, failed) if together else tuple(sorted(answers, key=rank)),
         deceased=deceased,
     )
 
 
+def _concerned(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> Iterator[Trial]:
+    """The trials in groups that are not passed over together with others."""
+
+    def concerns(trial: Trial, retriever: Retriever, terminology: Terminology) -> bool:
+        parameters = _parameters(first_dose)
+        evaluation = Evaluation(catalog.libraries, retriever, terminology, now=now, parameters=parameters)
+        try:
+            _, applicable = _judge_disease(trial, record, evaluation)
+        except Exception:
+            return True  # each of them fails by itself then, and is named
+        return applicable or evaluation.failed
+
+    for group in catalog.groups:
+        yield from group.concerned(record, catalog.value_sets, concerns)
+
+
+def _with_those_passed_over(
+    catalog: Catalog, answers: Iterable[Eligibility], failed: Collection[str]
+) -> tuple[Eligibility, ...]:
+    """The answers of the trials that concern the patient, best first, and those of all others."""
+    concerning = sorted((answer for answer in answers if answer.status is not Status.NOT_APPLICABLE), key=rank)
+    if not concerning and not failed:
+        return catalog.passed_over
+    elsewhere = {answer.trial for answer in concerning}.union(failed)
+    return (*concerning, *(answer for answer in catalog.passed_over if answer.trial not in elsewhere))
+
+
 def evaluate_record(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> Evaluation:
     """One patient's evaluation, which all trials of a request share: each definition is computed once."""
-    parameters = {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
-    return Evaluation(catalog.libraries, record, catalog.value_sets, now=now, parameters=parameters)
+    return Evaluation(catalog.libraries, record, catalog.value_sets, now=now, parameters=_parameters(first_dose))
+
+
+def _parameters(first_dose: date) -> dict[str, Value]:
+    return {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
 
 
 def apply(
@@ -98,11 +135,10 @@ def apply(
     evaluation for a first dose on some day: `first_dose`, and later ones to find when a window clears.
     """
     evaluation = at(first_dose)
-    diseases = {c.id: _judge(c, trial.logic[c.id], record, evaluation) for c in trial.disease_criteria}
-    applicable = all(_concerns(result, trial.logic[id_], record) for id_, result in diseases.items())
-    results: tuple[CriterionResult, ...] = ()
-    if applicable or all_criteria:
-        results = tuple(diseases.get(c.id) or _judge(c, trial.logic[c.id], record, evaluation) for c in trial.criteria)
+    diseases, applicable = _judge_disease(trial, record, evaluation)
+    if not applicable and not all_criteria:
+        return trial.passed_over
+    results = tuple(diseases.get(c.id) or _judge(c, trial.logic[c.id], record, evaluation) for c in trial.criteria)
     status = _status(results, applicable, deceased, trial.record_incomplete)
     unread = sorted(kind for kind in trial.types if not record.is_searched(kind)) if results else []
     eligible_from: date | None = None
@@ -172,6 +208,14 @@ def _eligible_from(
         return day
     later = (_judge(criterion, trial.logic[criterion.id], record, at(day)) for criterion in trial.criteria)
     return None if any(result.outcome is Outcome.NOT_MET for result in later) else day
+
+
+def _judge_disease(
+    trial: Trial, record: PatientRecord, evaluation: Evaluation
+) -> tuple[dict[str, CriterionResult], bool]:
+    """The results of a trial's disease criteria, and whether all leave it open."""
+    results = {c.id: _judge(c, trial.logic[c.id], record, evaluation) for c in trial.disease_criteria}
+    return results, all(_concerns(result, trial.logic[id_], record) for id_, result in results.items())
 
 
 def _concerns(result: CriterionResult, logic: Logic, record: PatientRecord) -> bool:

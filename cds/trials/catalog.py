@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,19 @@ from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
 from cds.trials.compiled import elm_path, is_fresh, sources
-from cds.trials.eligibility import Assessment, Criterion, Kind, Missing, Note, Policy
+from cds.trials.eligibility import (
+    Assessment,
+    Counts,
+    Criterion,
+    Eligibility,
+    Kind,
+    Missing,
+    Note,
+    Policy,
+    Status,
+    rank,
+)
+from cds.trials.passing_over import Group, groups
 
 #: The canonical base of our own extensions, code systems and value sets (listed in ARCHITECTURE.md).
 CANONICAL_BASE = "https://trial-match.example/fhir"
@@ -82,6 +96,12 @@ class Trial:
         """The resource types of the evidence that authors show beside the criteria."""
         return frozenset().union(*(self.logic[criterion.id].shown_types for criterion in self.criteria))
 
+    @cached_property
+    def passed_over(self) -> Eligibility:
+        """What the trial answers for a patient whom it does not concern: the same for all, without criteria."""
+        counts = Counts(met=0, not_met=0, unknown=0, not_applicable=0, presumed=0)
+        return Eligibility(self.id, self.title, Status.NOT_APPLICABLE, (), counts, self.record_incomplete)
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -104,21 +124,44 @@ class Catalog:
         plans = sorted(folder.glob(f"*/{_PLAN}"))
         if not plans:
             raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
+        with _nothing_collected():
+            return cls._read(folder, plans)
+
+    @classmethod
+    def _read(cls, folder: Path, plans: list[Path]) -> Catalog:
         model = FHIRModel()
         libraries = Libraries(model)
         compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folder)}
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
         trials = [_trial(path, compiled) for path in plans]
-        return cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
+        catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
+        _ = catalog.ungrouped, catalog.passed_over  # made now, for no patient to wait for
+        return catalog
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials.values())
 
-    @property
+    @cached_property
     def active(self) -> tuple[Trial, ...]:
         """The trials that patients are matched with."""
         return tuple(trial for trial in self if trial.status == "active")
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The active trials whose disease criteria differ in their codes alone, asked together."""
+        return groups(self.active, self.value_sets)
+
+    @cached_property
+    def ungrouped(self) -> tuple[Trial, ...]:
+        """The active trials that are in no group."""
+        grouped = {trial.id for group in self.groups for trial in group.trials}
+        return tuple(trial for trial in self.active if trial.id not in grouped)
+
+    @cached_property
+    def passed_over(self) -> tuple[Eligibility, ...]:
+        """What all active trials answer where none concerns the patient, as they are ranked."""
+        return tuple(sorted((trial.passed_over for trial in self.active), key=rank))
 
     @cached_property
     def required_types(self) -> tuple[str, ...]:
@@ -132,6 +175,19 @@ class Catalog:
         return frozenset().union(
             *(trial.logic[criterion.id].types for trial in self.active for criterion in trial.disease_criteria)
         ) | {"Patient"}
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While open, Python looks for no garbage: loading makes millions of objects that stay, and none that circle."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _compiled(folder: Path) -> Iterator[tuple[Path, Json]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Evaluation, Frame, located
@@ -158,11 +158,11 @@ def conversion_source(compiler: Compiler, node: Json) -> Json | None:
     return operands[0] if len(operands) == 1 else None
 
 
-def members(reference: ValueSetRef) -> Callable[[Terminology], frozenset[Pair]]:
+def members(reference: ValueSetRef) -> Callable[[Terminology], Collection[Pair]]:
     """A function that gives the codes of a value set; of one terminology after the other, the last one's are kept."""
-    kept: tuple[Terminology | None, frozenset[Pair]] = (None, frozenset())
+    kept: tuple[Terminology | None, Collection[Pair]] = (None, frozenset())
 
-    def find(terminology: Terminology) -> frozenset[Pair]:
+    def find(terminology: Terminology) -> Collection[Pair]:
         nonlocal kept
         of, found = kept
         if of is not terminology:
