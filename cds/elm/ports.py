@@ -75,6 +75,9 @@ class Model(Protocol):
     def is_type(self, value: Value, type_name: str) -> bool:
         """Whether `value` is of the qualified type or of one derived from it."""
 
+    def derives(self, type_name: str, base: str) -> bool:
+        """Whether the qualified type is the other, or derived from it."""
+
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's (evidence can be cited by it)."""
 

@@ -578,6 +578,11 @@ class FHIRModel:
         """Whether `value` is of the qualified type or of one derived from it."""
         return isinstance(value, Element) and type_name in value.type.lineage
 
+    def derives(self, type_name: str, base: str) -> bool:
+        """Whether the qualified type is the other, or derived from it (an Age is a Quantity)."""
+        kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
+        return kind is not None and base in kind.lineage
+
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's."""
         kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
