@@ -69,8 +69,8 @@ class Model(Protocol):
     #: How CQL names it, such as ``using FHIR version '4.0.1'``.
     declaration: str
 
-    def is_model(self, uri: str | None, version: str | None) -> bool:
-        """Whether a library that is `using` this model, in this version, can be run."""
+    def is_model(self, name: str | None, uri: str | None, version: str | None) -> bool:
+        """Whether a library that is `using` a model of that local name, address and version can be run."""
 
     def is_type(self, value: Value, type_name: str) -> bool:
         """Whether `value` is of the qualified type or of one derived from it."""

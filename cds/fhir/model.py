@@ -570,9 +570,11 @@ class FHIRModel:
     uri = URI
     declaration = "using FHIR version '4.0.1'"
 
-    def is_model(self, uri: str | None, version: str | None) -> bool:
-        """Whether it is FHIR R4. Other releases have other types, and QUICK has the same address with versions 3."""
-        return uri == URI and (version is None or version.split(".")[:2] == ["4", "0"])
+    def is_model(self, name: str | None, uri: str | None, version: str | None) -> bool:
+        """Whether it is FHIR R4. Other releases have other types, and QUICK has the same address."""
+        if version is None:
+            return uri == URI and name == "FHIR"
+        return uri == URI and version.split(".")[:2] == ["4", "0"]
 
     def is_type(self, value: Value, type_name: str) -> bool:
         """Whether `value` is of the qualified type or of one derived from it."""

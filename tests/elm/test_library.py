@@ -176,6 +176,7 @@ def test_an_external_function_is_refused_where_it_is_called() -> None:
     ("name", "uri", "version"),
     [
         ("QUICK", "http://hl7.org/fhir", "3.3.0"),
+        ("QUICK", "http://hl7.org/fhir", None),
         ("FHIR", "http://hl7.org/fhir", "3.0.0"),
         ("FHIR", "http://hl7.org/fhir", "5.0.0"),
         ("QICore", "http://hl7.org/fhir/us/qicore", "4.1.1"),
@@ -183,7 +184,7 @@ def test_an_external_function_is_refused_where_it_is_called() -> None:
         ("QDM", "urn:healthit-gov:qdm:v5_6", "5.6"),
     ],
 )
-def test_a_data_model_that_is_not_ours_is_refused(name: str, uri: str, version: str) -> None:
+def test_a_data_model_that_is_not_ours_is_refused(name: str, uri: str, version: str | None) -> None:
     using = {"localIdentifier": name, "uri": uri, "version": version}
     with pytest.raises(UnsupportedNodeError, match=f"{name} .*using FHIR version '4.0.1'"):
         compiled(library(define("A", literal(1)), usings={"def": [using]}))

@@ -20,7 +20,12 @@ def library_of(compiler: Compiler, node: Json) -> Library:
         return compiler.library
     found = compiler.library.includes.get(local)
     if found is None:
-        compiler.refuse(node, f"the library {local} has no {node.get('name')!r}")
+        path = compiler.library.include_paths.get(local)
+        missing = f"the included library {path} is not there" if path else f"no library {local} is included"
+        missing = (
+            f"the model's own {path} has no {node.get('name')!r}" if local in compiler.library.includes else missing
+        )
+        compiler.refuse(node, missing)
     return found
 
 
