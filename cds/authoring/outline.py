@@ -21,8 +21,8 @@ class Branch:
 
     `sign` tells the value apart without colour: ``✓`` true, ``✗`` false, ``?`` null, ``=`` any other value, ``!`` an
     error, ``–`` not evaluated, ``+`` a row kept, ``-`` a row left out, ``…`` what is folded. `value` is the value in
-    words, `place` ``file:line:column`` and `file` the file's whole path. `decides` marks what decided, `leaf` where that
-    ends.
+    words, `place` ``file:line:column`` and `file` the file's whole path. `decides` marks what decided, `leaf` where
+    that ends.
     """
 
     sign: str

@@ -113,7 +113,7 @@ def _check_models(library: Library) -> None:
     model = library.model
     for item in _entries(library, "usings"):
         uri, version, name = item.get("uri"), item.get("version"), item.get("localIdentifier")
-        if uri == _SYSTEM_URI or (model is not None and model.is_model(uri, version)):
+        if uri == _SYSTEM_URI or (model is not None and model.is_model(name, uri, version)):
             continue
         remedy = f"translate the CQL with: {model.declaration}" if model is not None else None
         message = f"the data model {name} ({uri}) {version or ''}".rstrip() + " is not supported"

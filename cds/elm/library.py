@@ -13,7 +13,7 @@ Everything here is made once, at load, and shared by all evaluations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from cds.elm.inference import type_of
 from cds.elm.ports import Model, Value
 from cds.elm.types import Json, Type
 from cds.elm.values import Code, CodeSystemRef, Concept, ValueSetRef
-from cds.errors import ElmError, UnsupportedNodeError
+from cds.errors import ElmError, EvaluationError, UnsupportedNodeError
 
 if TYPE_CHECKING:
     from cds.elm.compiler import Compiler
@@ -261,6 +261,7 @@ class Libraries:
             with well_formed(library.id):
                 compile_library(library, self._compiler, lenient=self.lenient)
         _refuse_circular_definitions(fresh)
+        _break_long_chains(fresh)
 
     @property
     def parameters(self) -> dict[str, Type | None]:
@@ -438,10 +439,9 @@ def _infer_types(library: Library) -> None:
     items: list[Definition | Function | Parameter] = [*library.parameters.values(), *library.definitions.values()]
     for item in (*items, *functions):
         if item.result_type is None:
-            try:
+            # What is malformed, or nested too deeply, is refused when it is compiled.
+            with suppress(KeyError, TypeError, ValueError, AttributeError, RecursionError):
                 item.result_type = type_of(item)
-            except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-                pass  # What is malformed, or nested too deeply, is refused when it is compiled.
 
 
 def _refuse_failed_translation(elm: Json, source: str) -> None:
@@ -472,6 +472,54 @@ def _refuse_circular_definitions(libraries: list[Library]) -> None:
     if cycle := _cycle(edges):
         names = " -> ".join(f"{item.library.id}.{item.name}" for item in cycle)
         raise UnsupportedNodeError(f"definitions that refer to each other in a circle: {names}", where=cycle[0].place)
+
+
+#: How many definitions may wait for each other before one of them is answered ahead (each takes some Python frames).
+_CHAIN = 16
+
+
+def _break_long_chains(libraries: list[Library]) -> None:
+    """Makes definitions that rest on very long chains of others answer some of these first, from the bottom up.
+
+    A chain longer than Python's stack would else fail. Nothing changes for chains as people write them.
+    """
+    lengths: dict[_Compiled, int] = {}
+    stones: dict[_Compiled, dict[Definition, None]] = {}
+    for library in libraries:
+        for definition in library.definitions.values():
+            for item in _bottom_up(definition, lengths):
+                below = [*item.body.references, *item.body.calls]
+                lengths[item] = max((lengths[found] for found in below), default=0) + isinstance(item, Definition)
+                stones[item] = {stone: None for found in below for stone in stones[found]}
+                if lengths[item] >= _CHAIN and isinstance(item, Definition):
+                    item.run = _answering_first(tuple(stones[item]), item.run)
+                    lengths[item] = 0
+                    stones[item][item] = None
+
+
+def _bottom_up(start: _Compiled, known: Mapping[_Compiled, object]) -> Iterator[_Compiled]:
+    """What `start` rests on, each item after all that it rests on itself; what is known already is left out."""
+    waiting: list[tuple[_Compiled, bool]] = [(start, False)]
+    while waiting:
+        item, is_ready = waiting.pop()
+        if item in known:
+            continue
+        if is_ready:
+            yield item
+        else:
+            waiting.append((item, True))
+            waiting += [(found, False) for found in (*item.body.references, *item.body.calls)]
+
+
+def _answering_first(stones: tuple[Definition, ...], run: Run) -> Run:
+    def answer(frame: Frame) -> Value:
+        for stone in stones:
+            # Its failure is kept, and raised again by whatever asks for it.
+            with suppress(EvaluationError):
+                frame[0].value(stone)
+        return run(frame)
+
+    return answer
 
 
 def _cycle(edges: Mapping[Any, Iterable[Any]]) -> list[Any]:

@@ -74,11 +74,14 @@ class Model(Protocol):
     #: How CQL names it, such as ``using FHIR version '4.0.1'``.
     declaration: str
 
-    def is_model(self, uri: str | None, version: str | None) -> bool:
-        """Whether a library that is `using` this model, in this version, can be run."""
+    def is_model(self, name: str | None, uri: str | None, version: str | None) -> bool:
+        """Whether a library that is `using` a model of that local name, address and version can be run."""
 
     def tester(self, type_name: str) -> Callable[[Value], bool]:
         """A function that says whether a value is of the qualified type or of one derived from it."""
+
+    def derives(self, type_name: str, base: str) -> bool:
+        """Whether the qualified type is the other, or derived from it."""
 
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's (evidence can be cited by it)."""

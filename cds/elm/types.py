@@ -131,6 +131,28 @@ def named_types(kind: Type) -> Iterator[str]:
                 yield from named_types(inner)
 
 
+def derives(kind: Type, base: Type, model: Model | None) -> bool:
+    """Whether every value of `kind` is one of `base` too (CQL 1.5, section 10.1: subtypes, choices, lists of them)."""
+    match kind, base:
+        case _ if base in (kind, ANY):
+            return True
+        case ChoiceOf(choices), _:
+            return all(derives(choice, base, model) for choice in choices)
+        case _, ChoiceOf(choices):
+            return any(derives(kind, choice, model) for choice in choices)
+        case ListOf(inner), ListOf(outer):
+            return derives(inner, outer, model)
+        case IntervalOf(inner), IntervalOf(outer):
+            return derives(inner, outer, model)
+        case TupleOf(inner), TupleOf(outer):
+            given = dict(inner)
+            return all(name in given and derives(given[name], wanted, model) for name, wanted in outer)
+        case Named(name), Named(wanted):
+            vocabulary = wanted == SYSTEM + "Vocabulary" and name in (SYSTEM + "ValueSet", SYSTEM + "CodeSystem")
+            return vocabulary or (model is not None and model.derives(name, wanted))
+    return False
+
+
 def _exactly(*classes: type) -> Test:
     if len(classes) == 1:
         only = classes[0]

@@ -592,13 +592,20 @@ class FHIRModel:
     uri = URI
     declaration = "using FHIR version '4.0.1'"
 
-    def is_model(self, uri: str | None, version: str | None) -> bool:
-        """Whether it is FHIR R4. Other releases have other types, and QUICK has the same address with versions 3."""
-        return uri == URI and (version is None or version.split(".")[:2] == ["4", "0"])
+    def is_model(self, name: str | None, uri: str | None, version: str | None) -> bool:
+        """Whether it is FHIR R4. Other releases have other types, and QUICK has the same address."""
+        if version is None:
+            return uri == URI and name == "FHIR"
+        return uri == URI and version.split(".")[:2] == ["4", "0"]
 
     def tester(self, type_name: str) -> Callable[[Value], bool]:
         """A function that says whether a value is of the qualified type or of one derived from it."""
         return lambda value: type(value) is Element and type_name in value.type.lineage
+
+    def derives(self, type_name: str, base: str) -> bool:
+        """Whether the qualified type is the other, or derived from it (an Age is a Quantity)."""
+        kind = TYPES.get(type_name.removeprefix(_PREFIX)) if type_name.startswith(_PREFIX) else None
+        return kind is not None and base in kind.lineage
 
     def is_resource_type(self, type_name: str) -> bool:
         """Whether the qualified type is a resource's."""

@@ -156,13 +156,49 @@ def test_a_long_chain_is_not_deep() -> None:
     assert _answer(node) is True
 
 
-def test_references_too_deep_to_evaluate_are_a_named_error() -> None:
-    definitions = [define("D0", literal(True))]
-    for number in range(1, 3000):
-        reference = {"type": "ExpressionRef", "name": f"D{number - 1}"}
+def _chain(length: int, first: Json, *, call: bool = False) -> list[Json]:
+    definitions = [define("D0", first)]
+    identity = {"type": "FunctionDef", "name": "Same", "operand": [{"name": "x"}]}
+    definitions.append({**identity, "expression": {"type": "OperandRef", "name": "x"}})
+    for number in range(1, length):
+        reference: Json = {"type": "ExpressionRef", "name": f"D{number - 1}"}
+        if call:
+            reference = {"type": "FunctionRef", "name": "Same", "operand": [reference]}
         definitions.append(define(f"D{number}", {"type": "Not", "operand": reference}))
+    return definitions
+
+
+@pytest.mark.parametrize("call", [False, True])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_a_chain_of_definitions_may_be_longer_than_the_stack(call: bool, upside_down: bool) -> None:
+    definitions = _chain(3000, literal(True), call=call)
+    libraries = compiled(library(*(reversed(definitions) if upside_down else definitions)))
+    assert evaluation(libraries).evaluate("Made", "D2999") is False
+    assert evaluation(libraries).evaluate("Made", "D1500") is True
+
+
+def test_a_failure_at_the_end_of_a_long_chain_is_that_definitions() -> None:
+    bad = {
+        "type": "Message",
+        "source": literal(True),
+        "severity": literal("Error"),
+        "condition": literal(True),
+        "message": literal("no"),
+    }
+    running = evaluation(compiled(library(*_chain(1000, bad))))
+    with pytest.raises(EvaluationError, match=r"Made\.D0.*no"):
+        running.evaluate("Made", "D999")
+
+
+def test_what_is_nested_too_deeply_to_be_evaluated_is_a_named_error() -> None:
+    """A function that goes down through others has no result to keep."""
+    functions: list[Json] = [{"type": "FunctionDef", "name": "F0", "expression": literal(True)}]
+    for number in range(1, 2000):
+        call = {"type": "FunctionRef", "name": f"F{number - 1}", "operand": []}
+        functions.append({"type": "FunctionDef", "name": f"F{number}", "expression": {"type": "Not", "operand": call}})
+    top = define("Top", {"type": "FunctionRef", "name": "F1999", "operand": []})
     with pytest.raises(EvaluationError, match="nested too deeply"):
-        evaluation(compiled(library(*definitions))).evaluate("Made", "D2999")
+        evaluation(compiled(library(*functions, top))).evaluate("Made", "Top")
 
 
 def test_constants_are_computed_at_load_and_their_errors_kept_for_whoever_asks() -> None:

@@ -176,6 +176,7 @@ def test_an_external_function_is_refused_where_it_is_called() -> None:
     ("name", "uri", "version"),
     [
         ("QUICK", "http://hl7.org/fhir", "3.3.0"),
+        ("QUICK", "http://hl7.org/fhir", None),
         ("FHIR", "http://hl7.org/fhir", "3.0.0"),
         ("FHIR", "http://hl7.org/fhir", "5.0.0"),
         ("QICore", "http://hl7.org/fhir/us/qicore", "4.1.1"),
@@ -183,7 +184,7 @@ def test_an_external_function_is_refused_where_it_is_called() -> None:
         ("QDM", "urn:healthit-gov:qdm:v5_6", "5.6"),
     ],
 )
-def test_a_data_model_that_is_not_ours_is_refused(name: str, uri: str, version: str) -> None:
+def test_a_data_model_that_is_not_ours_is_refused(name: str, uri: str, version: str | None) -> None:
     using = {"localIdentifier": name, "uri": uri, "version": version}
     with pytest.raises(UnsupportedNodeError, match=f"{name} .*using FHIR version '4.0.1'"):
         compiled(library(define("A", literal(1)), usings={"def": [using]}))
@@ -308,6 +309,61 @@ def test_an_overload_is_chosen_by_signature_by_static_type_or_by_value() -> None
     assert running.evaluate("Made", "By null") == "String"
     with pytest.raises(ElmError, match="no overload of 'Kind'"):
         running.evaluate("Made", "By none")
+
+
+def _overloads(*kinds: str | dict[str, Any]) -> list[dict[str, Any]]:
+    specifiers = [{"type": "NamedTypeSpecifier", "name": kind} if isinstance(kind, str) else kind for kind in kinds]
+    return [
+        {
+            "type": "FunctionDef",
+            "name": "Kind",
+            "operand": [{"name": "x", "operandTypeSpecifier": specifier}],
+            "expression": literal(number),
+        }
+        for number, specifier in enumerate(specifiers)
+    ]
+
+
+SYSTEM = "{urn:hl7-org:elm-types:r1}"
+INTEGER = {"type": "NamedTypeSpecifier", "name": SYSTEM + "Integer"}
+STRING = {"type": "NamedTypeSpecifier", "name": SYSTEM + "String"}
+INTEGERS, STRINGS = ({"type": "ListTypeSpecifier", "elementType": kind} for kind in (INTEGER, STRING))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "operand", "chosen"),
+    [
+        ((SYSTEM + "Any", SYSTEM + "Integer"), literal(1), 1),
+        ((SYSTEM + "Any", SYSTEM + "Integer"), literal("a"), 0),
+        ((STRINGS, INTEGERS), {"type": "List", "element": [literal(1), {"type": "Null"}]}, 1),
+        ((STRINGS, INTEGERS), {"type": "List", "typeSpecifier": INTEGERS}, 1),
+        (({"type": "ChoiceTypeSpecifier", "choice": [INTEGER, STRING]}, INTEGER), literal(1), 1),
+        (({"type": "ChoiceTypeSpecifier", "choice": [INTEGER, STRING]}, INTEGER), literal("a"), 0),
+        ((FHIR + "Element", FHIR + "Quantity", FHIR + "Age"), {"type": "Instance", "classType": FHIR + "Age"}, 2),
+        ((FHIR + "Element", FHIR + "Quantity"), {"type": "Instance", "classType": FHIR + "Age"}, 1),
+        ((FHIR + "Resource", FHIR + "Element"), {"type": "Instance", "classType": FHIR + "Age"}, 1),
+        ((SYSTEM + "Vocabulary", SYSTEM + "Any"), {"type": "CodeSystemRef", "name": "S"}, 0),
+    ],
+)
+def test_of_the_overloads_that_take_a_value_the_most_specific_is_called(
+    kinds: tuple[str, ...], operand: dict[str, Any], chosen: int
+) -> None:
+    """Whether the type is known at load, or only the value is (behind a parameter)."""
+    call = {"type": "FunctionRef", "name": "Kind", "operand": [operand]}
+    hidden = {"type": "FunctionRef", "name": "Kind", "operand": [{"type": "ParameterRef", "name": "P"}]}
+    made = library(
+        *_overloads(*kinds),
+        define("Value", operand),
+        define("Static", call),
+        define("Dynamic", hidden),
+        parameters={"def": [{"name": "P"}]},
+        codeSystems={"def": [{"name": "S", "id": "http://example.org"}]},
+    )
+    libraries = compiled(made)
+    assert evaluation(libraries).evaluate("Made", "Static") == chosen
+    if operand != {"type": "List", "typeSpecifier": INTEGERS}:
+        value = evaluation(libraries).evaluate("Made", "Value")
+        assert evaluation(libraries, parameters={"P": value}).evaluate("Made", "Dynamic") == chosen
 
 
 def test_libraries_can_be_added_after_others_are_compiled() -> None:

@@ -88,14 +88,17 @@ def by_code(
 
     def ready(frame: Frame) -> Test:
         vocabulary = reference or (wanted(frame) if wanted else None)
-        pairs = pairs_among(frame[0], vocabulary)
-        plain = {code for _, code in pairs}
+        texts = _texts(vocabulary)
+        pairs = frozenset() if texts else pairs_among(frame[0], vocabulary)
+        plain = texts or {code for _, code in pairs}
 
         def test(item: Value) -> bool:
             values = [convert(value) for value in at(item, steps)]
-            if any(isinstance(value, str) for value in values):
-                return not plain.isdisjoint(value for value in values if isinstance(value, str))
+            if found := _texts(values):
+                return not plain.isdisjoint(found)
             held = list(pairs_of(values))
+            if texts:
+                return any(code in texts for _, code in held)
             if held or set_steps is None or not isinstance(vocabulary, ValueSetRef):
                 return not pairs.isdisjoint(held)
             return any(convert(value) == vocabulary.id for value in at(item, set_steps))
@@ -105,10 +108,16 @@ def by_code(
     return ready
 
 
+def _texts(value: Value) -> frozenset[str]:
+    """The codes that are written as texts alone, as in ``status in { 'active' }``."""
+    items = value if isinstance(value, list) else [value]
+    return frozenset(item for item in items if isinstance(item, str))
+
+
 def pairs_among(evaluation: Evaluation, vocabulary: Value) -> frozenset[Pair]:
     """The codes that a code, concept, value set, code system, or a list of codes and concepts, stands for."""
     if isinstance(vocabulary, ValueSetRef):
-        return evaluation.terminology.value_set(vocabulary.id, vocabulary.version)
+        return frozenset(evaluation.terminology.value_set(vocabulary.id, vocabulary.version))
     if isinstance(vocabulary, CodeSystemRef):
         codes = evaluation.terminology.code_system(vocabulary.id, vocabulary.version)
         return frozenset((vocabulary.id, code) for code in codes)

@@ -8,7 +8,7 @@ from cds.elm import types
 from cds.elm.compiler import OPEN_CONTEXTS, PATIENT_CONTEXTS, Compiler, Constant, node
 from cds.elm.evaluation import UNSET, Frame, located
 from cds.elm.library import Definition, Function, Library, Parameter, Run
-from cds.elm.ports import Structured, Value
+from cds.elm.ports import Model, Structured, Value
 from cds.elm.types import Json, ListOf
 from cds.errors import EvaluationError
 
@@ -20,7 +20,12 @@ def library_of(compiler: Compiler, node: Json) -> Library:
         return compiler.library
     found = compiler.library.includes.get(local)
     if found is None:
-        compiler.refuse(node, f"the library {local} has no {node.get('name')!r}")
+        path = compiler.library.include_paths.get(local)
+        missing = f"the included library {path} is not there" if path else f"no library {local} is included"
+        missing = (
+            f"the model's own {path} has no {node.get('name')!r}" if local in compiler.library.includes else missing
+        )
+        compiler.refuse(node, missing)
     return found
 
 
@@ -129,15 +134,27 @@ def _function_ref(compiler: Compiler, node: Json) -> Run:
 
 
 def _statically(compiler: Compiler, node: Json, overloads: list[Function]) -> list[Function]:
-    """The overload of the node's signature or of the operands' static types; all of them where neither decides."""
+    """The overload that the node's signature or the operands' static types choose; else those that may be meant.
+
+    Of the overloads that take such operands the most specific is chosen (CQL 1.5, section 9.3). A choice, and null,
+    leave open which of them is meant.
+    """
     if len(overloads) == 1:
         return overloads
     stated = [types.parse(item) for item in node.get("signature") or ()]
     static: list[types.Type | None] = list(stated) or [
         compiler.result_type(operand) for operand in node.get("operand") or ()
     ]
-    exact = [function for function in overloads if [kind for _, kind in function.operands] == static]
-    return exact[:1] or overloads
+    known = [None if kind == types.ANY else kind for kind in static]
+
+    def takes(function: Function) -> bool:
+        pairs = zip(known, function.operands, strict=True)
+        return all(
+            kind is None or types.derives(kind, wanted or types.ANY, compiler.model) for kind, (_, wanted) in pairs
+        )
+
+    fitting = _narrowest_first([function for function in overloads if takes(function)], compiler.model)
+    return (fitting if None in known else fitting[:1]) or overloads
 
 
 def _call(function: Function, operands: Sequence[Run], place: str) -> Run:
@@ -185,11 +202,28 @@ def _call_once(function: Function, operand: Run, place: str) -> Run:
     return call
 
 
+def _narrowest_first(overloads: Sequence[Function], model: Model | None) -> list[Function]:
+    """The overloads in an order in which none stands after one that takes all that it takes, and more."""
+
+    def is_narrower(function: Function, other: Function) -> bool:
+        pairs = zip(function.operands, other.operands, strict=True)
+        return all(types.derives(kind or types.ANY, wide or types.ANY, model) for (_, kind), (_, wide) in pairs)
+
+    def wider(function: Function) -> int:
+        return sum(is_narrower(function, other) for other in overloads)
+
+    return sorted(overloads, key=wider, reverse=True)
+
+
 def _dispatch(compiler: Compiler, node: Json, overloads: Sequence[Function], operands: Sequence[Run]) -> Run:
-    """A call whose overload the values choose: the first whose operand types they all have (null has every type)."""
+    """A call whose overload the values choose: of those whose operand types they have, the most specific.
+
+    Null, and an empty list, has every type. Of two that are as specific the one that is written first is called.
+    """
     model, place = compiler.model, compiler.place(node)
     candidates = [
-        ([types.tester(kind or types.ANY, model) for _, kind in function.operands], function) for function in overloads
+        ([types.tester(kind or types.ANY, model) for _, kind in function.operands], function)
+        for function in _narrowest_first(overloads, model)
     ]
 
     def call(frame: Frame) -> Value:

@@ -7,12 +7,15 @@ from typing import Any
 
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame, located
+from cds.elm.inference import element
 from cds.elm.library import Retrieval, Run
 from cds.elm.nodes.filters import CODE_COMPARATORS, Filter, by_code, filters, kept, pairs_among
 from cds.elm.nodes.terminology import conversion_source, members, value_set
 from cds.elm.ports import Value
-from cds.elm.types import Json
+from cds.elm.types import SYSTEM, Json, Named
 from cds.elm.values import Code, Concept, ValueSetRef
+
+_STRING = Named(SYSTEM + "String")
 
 _FIELDS = (
     "dataType",
@@ -60,7 +63,8 @@ def _found(compiler: Compiler, node: Json, type_name: str, tests: list[Filter]) 
         compiler.refuse(node, "a retrieve by codes that names no element")
     if codes is not None and path:
         comparator = node.get("codeComparator")
-        if set_path or "[" in path or comparator not in CODE_COMPARATORS:
+        is_text = element(compiler.result_type(codes)) == _STRING
+        if set_path or is_text or "[" in path or comparator not in CODE_COMPARATORS:
             tests.append(by_code(compiler, node, codes, path, set_path, comparator))
         elif codes.get("type") == "ValueSetRef":
             return _by_value_set(compiler, codes, type_name, path, compiler.place(node))
