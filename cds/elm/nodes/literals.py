@@ -28,7 +28,7 @@ from cds.elm.values import (
     Tuple,
     ValueSetRef,
 )
-from cds.elm.values.primitive import DECIMAL_BOUND, INTEGER_MIN, LONG_MIN
+from cds.elm.values.primitive import DECIMAL_BOUND, INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN
 from cds.errors import EvaluationError
 
 _PARSERS: dict[str, Callable[[str], Value]] = {
@@ -61,13 +61,27 @@ def _literal(compiler: Compiler, node: Json) -> Run:
 
 
 def _beyond(value: Any) -> bool:
-    """Whether a number lies outside its type. 2147483648 passes: the least Integer negates it."""
+    """Whether a number lies outside its type."""
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
         return value.copy_abs() >= DECIMAL_BOUND or (isinstance(exponent, int) and exponent < -8)
     if isinstance(value, Long):
-        return value > -LONG_MIN
-    return isinstance(value, int) and value > -INTEGER_MIN
+        return value > LONG_MAX
+    return isinstance(value, int) and value > INTEGER_MAX
+
+
+@node("Negate", fields=("operand",))
+def _negate(compiler: Compiler, node: Json) -> Run:
+    """What is negated; the least Integer and Long are written as the negation of a literal that is none by itself."""
+    operand = node.get("operand")
+    if isinstance(operand, Mapping) and operand.get("type") == "Literal":
+        compiler.check_rule(operand)
+        kind, text = str(operand.get("valueType")).removeprefix(SYSTEM), str(operand.get("value")).rstrip("L")
+        if (kind, text) == ("Integer", str(-INTEGER_MIN)):
+            return Constant(INTEGER_MIN)
+        if (kind, text) == ("Long", str(-LONG_MIN)):
+            return Constant(Long(LONG_MIN))
+    return compiler.strict(node, OPERATORS["Negate"])
 
 
 def exact(number: Any) -> Decimal:

@@ -24,7 +24,7 @@ from cds.elm.values import (
 )
 from cds.elm.values.date_time import compare
 from cds.elm.values.primitive import CONTEXT
-from cds.elm.values.quantity import interchangeable, scaled
+from cds.elm.values.quantity import interchangeable, on_scale, scaled
 from cds.elm.values.quantity import order as order_of_quantities
 from cds.errors import EvaluationError
 
@@ -242,7 +242,8 @@ def _dates_equivalent(first: Any, second: Any) -> bool:
 def _quantities_equivalent(first: Quantity, second: Quantity) -> bool:
     by = interchangeable(second.unit, first.unit)
     if by is None:
-        return False
+        same = on_scale(second, first.unit)
+        return same is not None and _numbers_equivalent(first.value, same)
     if by < 1:
         return _numbers_equivalent(scaled(first.value, 1 / by), second.value)
     return _numbers_equivalent(first.value, scaled(second.value, by))

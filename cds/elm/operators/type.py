@@ -12,7 +12,7 @@ from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Time
 from cds.elm.values.date_time import rebuilt_at
 from cds.elm.values.primitive import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, decimal
-from cds.elm.values.quantity import CALENDAR_UNITS, convertible, scaled
+from cds.elm.values.quantity import CALENDAR_UNITS, convertible, on_scale, scaled
 from cds.elm.values.uncertainty import Uncertainty, uncertain
 
 if TYPE_CHECKING:
@@ -217,7 +217,8 @@ def convert_quantity(value: Value, unit: Value) -> Value:
     if value is None or unit is None:
         return None
     by = convertible(value.unit, unit)
-    return None if by is None else Quantity(scaled(value.value, by), unit)
+    found = on_scale(value, unit) if by is None else scaled(value.value, by)
+    return None if found is None else Quantity(found, unit)
 
 
 @operator("CanConvertQuantity")
