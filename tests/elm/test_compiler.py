@@ -141,6 +141,16 @@ def test_malformed_elm_is_a_named_error(expression: Json) -> None:
         _answer(expression)
 
 
+def test_the_least_integer_is_written_as_a_negation() -> None:
+    beyond = {"type": "Literal", "valueType": "{urn:hl7-org:elm-types:r1}Integer", "value": "2147483648"}
+    assert _answer({"type": "Negate", "operand": beyond}) == -2147483648
+    long = {"type": "Literal", "valueType": "{urn:hl7-org:elm-types:r1}Long", "value": "9223372036854775808"}
+    assert _answer({"type": "Negate", "operand": long}) == -9223372036854775808
+    for literal_ in (beyond, long):
+        with pytest.raises(UnsupportedNodeError, match=r"is no (Integer|Long)"):
+            _answer(literal_)
+
+
 def test_nesting_too_deep_to_compile_is_a_named_error() -> None:
     node: Json = literal(True)
     for _ in range(20_000):

@@ -28,10 +28,16 @@ def date_time(year: int, month: int, day: int) -> Json:
     return {"type": "DateTime", **{name: literal(value) for name, value in parts.items()}}
 
 
+DAY = [{"url": "http://example.org/day", "valueDate": "2026-10-05"}]
 OCTOBER = {"type": "Interval", "low": date_time(2026, 10, 1), "high": date_time(2026, 10, 31)}
+DAYS = {
+    "type": "Interval",
+    "low": {"type": "DateFrom", "operand": date_time(2026, 10, 1)},
+    "high": {"type": "DateFrom", "operand": date_time(2026, 11, 1)},
+}
 PATIENT = Patient(
     observation("hb", "718-7", effectiveDateTime="2026-10-02", valueInteger=9),
-    observation("old", "718-7", effectiveDateTime="2020-10-02", valueInteger=12),
+    observation("old", "718-7", effectiveDateTime="2020-10-02", valueInteger=12, extension=DAY),
     observation("wbc", "6690-2", effectivePeriod={"start": "2026-10-01", "end": "2026-10-03"}),
     {
         "resourceType": "Observation",
@@ -104,6 +110,8 @@ def test_null_codes_find_nothing() -> None:
             ["wbc"],
         ),
         ({"dateFilter": [{"property": "effective", "value": OCTOBER}]}, ["hb", "wbc", "none"]),
+        ({"dateFilter": [{"property": "effective", "value": DAYS}]}, ["hb", "wbc", "none"]),
+        ({"dateFilter": [{"property": "extension.value", "value": OCTOBER}]}, ["old"]),
         (
             {"dateFilter": [{"property": "effective", "value": {"type": "Quantity", "value": 40, "unit": "days"}}]},
             ["none"],

@@ -149,7 +149,7 @@ def _by_date(compiler: Compiler, node: Json, period: Json, paths: Sequence[str |
 
     def ready(frame: Frame) -> Test:
         within = _period(frame[0], wanted(frame))
-        return lambda item: _during(date_of(item), within)
+        return lambda item: _during(frame[0], date_of(item), within)
 
     return ready
 
@@ -162,13 +162,13 @@ def _period(evaluation: Evaluation, value: Value) -> Value:
     return Interval(value, value, True, True) if isinstance(value, (Date, DateTime)) else value
 
 
-def _during(date: Value, period: Value) -> bool:
+def _during(evaluation: Evaluation, date: Value, period: Value) -> bool:
     if not isinstance(date, (Date, DateTime, Interval)) or not isinstance(period, Interval):
         return False
     if isinstance(period.low, DateTime) or isinstance(period.high, DateTime):
-        date = _with_time(date)
+        date = _with_time(evaluation, date)
     else:
-        period = _with_time(period) if _has_time(date) else period
+        period = _with_time(evaluation, period) if _has_time(date) else period
     operator = OPERATORS["IncludedIn" if isinstance(date, Interval) else "In"]
     return operator.function(date, period, precision=None) is True
 
@@ -178,11 +178,12 @@ def _has_time(date: Value) -> bool:
     return any(isinstance(end, DateTime) for end in ends)
 
 
-def _with_time(date: Value) -> Value:
+def _with_time(evaluation: Evaluation, date: Value) -> Value:
     """A Date, or an interval of Dates, as DateTimes."""
     if isinstance(date, Interval):
-        return Interval(_with_time(date.low), _with_time(date.high), date.low_closed, date.high_closed)
-    return OPERATORS["ToDateTime"].function(date) if isinstance(date, Date) else date
+        low, high = _with_time(evaluation, date.low), _with_time(evaluation, date.high)
+        return Interval(low, high, date.low_closed, date.high_closed)
+    return OPERATORS["ToDateTime"].function(evaluation, date) if isinstance(date, Date) else date
 
 
 def _by_value(compiler: Compiler, node: Json, item: Json) -> Filter:

@@ -10,9 +10,10 @@ from typing import Any
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame, located
 from cds.elm.library import Run
+from cds.elm.operators import OPERATORS
 from cds.elm.operators.interval import selected
 from cds.elm.ports import Structured, Value
-from cds.elm.types import SYSTEM, Json
+from cds.elm.types import SYSTEM, IntervalOf, Json, Named
 from cds.elm.values import (
     Code,
     CodeSystemRef,
@@ -27,7 +28,7 @@ from cds.elm.values import (
     Tuple,
     ValueSetRef,
 )
-from cds.elm.values.primitive import DECIMAL_BOUND, INTEGER_MIN, LONG_MIN
+from cds.elm.values.primitive import DECIMAL_BOUND, INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN
 from cds.errors import EvaluationError
 
 _PARSERS: dict[str, Callable[[str], Value]] = {
@@ -60,13 +61,27 @@ def _literal(compiler: Compiler, node: Json) -> Run:
 
 
 def _beyond(value: Any) -> bool:
-    """Whether a number lies outside its type. 2147483648 passes: the least Integer negates it."""
+    """Whether a number lies outside its type."""
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
         return value.copy_abs() >= DECIMAL_BOUND or (isinstance(exponent, int) and exponent < -8)
     if isinstance(value, Long):
-        return value > -LONG_MIN
-    return isinstance(value, int) and value > -INTEGER_MIN
+        return value > LONG_MAX
+    return isinstance(value, int) and value > INTEGER_MAX
+
+
+@node("Negate", fields=("operand",))
+def _negate(compiler: Compiler, node: Json) -> Run:
+    """What is negated; the least Integer and Long are written as the negation of a literal that is none by itself."""
+    operand = node.get("operand")
+    if isinstance(operand, Mapping) and operand.get("type") == "Literal":
+        compiler.check_rule(operand)
+        kind, text = str(operand.get("valueType")).removeprefix(SYSTEM), str(operand.get("value")).rstrip("L")
+        if (kind, text) == ("Integer", str(-INTEGER_MIN)):
+            return Constant(INTEGER_MIN)
+        if (kind, text) == ("Long", str(-LONG_MIN)):
+            return Constant(Long(LONG_MIN))
+    return compiler.strict(node, OPERATORS["Negate"])
 
 
 def exact(number: Any) -> Decimal:
@@ -101,16 +116,31 @@ def _list(compiler: Compiler, node: Json) -> Run:
     return lambda frame: [element(frame) for element in elements]
 
 
+#: The System types whose limits are values; those of a Quantity have the unit of what they are compared with.
+_LIMITED = frozenset(("Integer", "Long", "Decimal", "Date", "DateTime", "Time"))
+
+
 @node("Interval", fields=("low", "high", "lowClosed", "highClosed", "lowClosedExpression", "highClosedExpression"))
 def _interval(compiler: Compiler, node: Json) -> Run:
-    """An interval's four parts; without a point at either end, it is null (section B.1.9)."""
+    """An interval's four parts. Closed and null at both ends, it goes from limit to limit of its static type (19.1)."""
     operands = [
         compiler.optional(node.get("low")),
         compiler.optional(node.get("high")),
         _closed(compiler, node, "lowClosed"),
         _closed(compiler, node, "highClosed"),
     ]
-    return compiler.apply(node, _interval_of, operands)
+    kind = compiler.result_type(node)
+    point = kind.point.name if isinstance(kind, IntervalOf) and isinstance(kind.point, Named) else ""
+    if point.removeprefix(SYSTEM) not in _LIMITED or not point.startswith(SYSTEM):
+        return compiler.apply(node, _interval_of, operands)
+    least, most = (OPERATORS[name].function(valueType=point) for name in ("MinValue", "MaxValue"))
+
+    def of_type(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Value:
+        if low is None and high is None and low_closed is not False and high_closed is not False:
+            return Interval(least, most, True, True)
+        return _interval_of(low, high, low_closed, high_closed)
+
+    return compiler.apply(node, of_type, operands)
 
 
 def _interval_of(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Value:

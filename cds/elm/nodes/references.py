@@ -22,9 +22,8 @@ def library_of(compiler: Compiler, node: Json) -> Library:
     if found is None:
         path = compiler.library.include_paths.get(local)
         missing = f"the included library {path} is not there" if path else f"no library {local} is included"
-        missing = (
-            f"the model's own {path} has no {node.get('name')!r}" if local in compiler.library.includes else missing
-        )
+        if local in compiler.library.includes:
+            missing = f"the data model's own {path} has no {node.get('name')!r}"
         compiler.refuse(node, missing)
     return found
 

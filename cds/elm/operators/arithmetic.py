@@ -139,6 +139,10 @@ def divide(first: Value, second: Value) -> Value:
         return None
     if isinstance(first, Quantity) or isinstance(second, Quantity):
         return _divided(_as_quantity(first), _as_quantity(second))
+    if isinstance(second, Uncertainty) and second.low <= 0 <= second.high:
+        return None
+    if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
+        return _both(first, second, divide)
     one, other = Decimal(first), Decimal(second)
     return None if other == 0 else decimal(CONTEXT.divide(one, other))
 

@@ -24,7 +24,7 @@ from cds.elm.values import (
 )
 from cds.elm.values.date_time import compare
 from cds.elm.values.primitive import CONTEXT
-from cds.elm.values.quantity import interchangeable, scaled
+from cds.elm.values.quantity import interchangeable, on_scale, scaled
 from cds.elm.values.quantity import order as order_of_quantities
 from cds.errors import EvaluationError
 
@@ -64,11 +64,11 @@ def bounds(value: Value) -> tuple[Any, Any]:
 
 def _order_of_uncertain(first: Value, second: Value) -> int | None:
     (low, high), (least, most) = bounds(first), bounds(second)
-    if high < least:
+    if order(high, least) == -1:
         return -1
-    if low > most:
+    if order(low, most) == 1:
         return 1
-    return 0 if low == high == least == most else None
+    return 0 if order(low, most) == order(high, least) == 0 else None
 
 
 @operator("Less")
@@ -87,7 +87,7 @@ def greater(first: Value, second: Value) -> Truth:
         return None
     if isinstance(first, Uncertainty) or isinstance(second, Uncertainty):
         (low, high), (least, most) = bounds(first), bounds(second)
-        return True if low > most else False if high <= least else None
+        return True if greater(low, most) else False if greater(high, least) is False else None
     found = order(first, second)
     return None if found is None else found > 0
 
@@ -131,10 +131,8 @@ def _in_order(first: Value, second: Value) -> Truth:
 def _uncertain_equal(first: Value, second: Value) -> Truth:
     if isinstance(first, Interval) or isinstance(second, Interval):
         return _edges(first) == _edges(second)
-    (low, high), (least, most) = bounds(first), bounds(second)
-    if high < least or low > most:
-        return False
-    return True if low == high == least == most else None
+    found = _order_of_uncertain(first, second)
+    return None if found is None else found == 0
 
 
 def _lists_equal(first: Value, second: Value) -> Truth:
@@ -244,7 +242,8 @@ def _dates_equivalent(first: Any, second: Any) -> bool:
 def _quantities_equivalent(first: Quantity, second: Quantity) -> bool:
     by = interchangeable(second.unit, first.unit)
     if by is None:
-        return False
+        same = on_scale(second, first.unit)
+        return same is not None and _numbers_equivalent(first.value, same)
     if by < 1:
         return _numbers_equivalent(scaled(first.value, 1 / by), second.value)
     return _numbers_equivalent(first.value, scaled(second.value, by))

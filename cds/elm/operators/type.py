@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cds.elm.operators import operator
 from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Time
 from cds.elm.values.date_time import rebuilt_at
 from cds.elm.values.primitive import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, decimal
-from cds.elm.values.quantity import CALENDAR_UNITS, convertible, scaled
+from cds.elm.values.quantity import CALENDAR_UNITS, convertible, on_scale, scaled
+from cds.elm.values.uncertainty import Uncertainty, uncertain
 
 if TYPE_CHECKING:
     from cds.elm.evaluation import Evaluation
@@ -22,6 +24,8 @@ _INTEGER = re.compile(r"[+-]?0{0,99}\d{1,19}", re.ASCII)
 _LONG = re.compile(r"[+-]?0{0,99}\d{1,19}L?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:\d\d)$", re.ASCII)
+#: Two quantities; a unit may hold a colon.
+_RATIO = re.compile(r"([^':]*(?:'[^']*'\s*)?):([^':]*(?:'[^']*'\s*)?)")
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:'([^']*)'|([a-z]+))?", re.ASCII)
 
 
@@ -53,10 +57,18 @@ def to_integer(value: Value) -> Value:
     return int(value) if value is not None and INTEGER_MIN <= value <= INTEGER_MAX else None
 
 
+def _of_bounds(convert: Callable[[Value], Value], value: Uncertainty) -> Value:
+    """What is known of a number that lies between two others, in another type."""
+    low, high = convert(value.low), convert(value.high)
+    return None if low is None or high is None else uncertain(low, high)
+
+
 @operator("ToLong")
 def to_long(value: Value) -> Value:
     """22.27 ToLong."""
     value = _plain(value)
+    if isinstance(value, Uncertainty):
+        return _of_bounds(to_long, value)
     if isinstance(value, str):
         value = int(value.rstrip("L")) if _LONG.fullmatch(value) else None
     return Long(value) if value is not None and LONG_MIN <= value <= LONG_MAX else None
@@ -66,6 +78,8 @@ def to_long(value: Value) -> Value:
 def to_decimal(value: Value) -> Value:
     """22.24 ToDecimal."""
     value = _plain(value)
+    if isinstance(value, Uncertainty):
+        return _of_bounds(to_decimal, value)
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         return None
     try:
@@ -119,6 +133,8 @@ def to_quantity(value: Value) -> Value:
         from cds.elm.operators.arithmetic import divide
 
         return divide(value.numerator, value.denominator)
+    if isinstance(value, Uncertainty):
+        return _of_bounds(to_quantity, value)
     if value is None or isinstance(value, Quantity):
         return value
     number = to_decimal(value)
@@ -130,8 +146,9 @@ def to_ratio(value: Value) -> Value:
     """22.29 ToRatio: of text such as ``1 'mg':2 'mL'``."""
     if not isinstance(value, str):
         return value
-    parts = [to_quantity(part) for part in value.split(":")]
-    return Ratio(*parts) if len(parts) == 2 and None not in parts else None
+    found = _RATIO.fullmatch(value)
+    parts: list[Any] = [to_quantity(part) for part in found.groups()] if found else [None]
+    return None if None in parts else Ratio(*parts)
 
 
 @operator("ToConcept")
@@ -200,7 +217,8 @@ def convert_quantity(value: Value, unit: Value) -> Value:
     if value is None or unit is None:
         return None
     by = convertible(value.unit, unit)
-    return None if by is None else Quantity(scaled(value.value, by), unit)
+    found = on_scale(value, unit) if by is None else scaled(value.value, by)
+    return None if found is None else Quantity(found, unit)
 
 
 @operator("CanConvertQuantity")

@@ -28,6 +28,13 @@ CALENDAR_UNITS: Final = {
 #: Calendar years and months have no definite length: they compare with one another alone, and are equivalent to this
 #: many days.
 _INDEFINITE: Final = {"year": 365, "years": 365, "month": 30, "months": 30}
+#: Scales of temperature (UCUM, section 4.5, special units): the size of a degree in kelvin, and zero in kelvin.
+_TEMPERATURES: Final = {
+    "K": (Fraction(1), Fraction(0)),
+    "Cel": (Fraction(1), Fraction(27315, 100)),
+    "[degF]": (Fraction(5, 9), Fraction(45967, 100) * Fraction(5, 9)),
+    "[degRe]": (Fraction(5, 4), Fraction(27315, 100)),
+}
 #: An annotation, and whether it stands alone as a term (``{cells}/uL``) or after a unit (``mg{total}``).
 _ONE: Final = Fraction(1)
 _ANNOTATION = re.compile(r"(?P<alone>^|(?<=[./(]))?\{[^{}]*\}")
@@ -115,10 +122,20 @@ def order(first: Quantity, second: Quantity) -> int | None:
         return (first.value > second.value) - (first.value < second.value)
     by = comparable(second.unit, first.unit)
     if by is None:
-        return None
+        same = on_scale(second, first.unit)
+        return None if same is None else (first.value > same) - (first.value < same)
     one = CONTEXT.multiply(first.value, Decimal(by.denominator))
     other = CONTEXT.multiply(second.value, Decimal(by.numerator))
     return (one > other) - (one < other)
+
+
+def on_scale(quantity: Quantity, unit: str) -> Decimal | None:
+    """A temperature on another scale, whose zero lies elsewhere; None where one of the units is no temperature."""
+    given, wanted = _TEMPERATURES.get(quantity.unit), _TEMPERATURES.get(unit)
+    if given is None or wanted is None:
+        return None
+    found = (Fraction(quantity.value) * given[0] + given[1] - wanted[1]) / wanted[0]
+    return _trimmed(CONTEXT.divide(Decimal(found.numerator), Decimal(found.denominator)))
 
 
 def scaled(value: Decimal, by: Fraction) -> Decimal:
