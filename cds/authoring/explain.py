@@ -187,8 +187,9 @@ def _telling(path: Sequence[Part]) -> int:
         if part.state is State.FAILED or part.kind == "Retrieve":
             found = position
         elif _is_answer(part):
-            first = path[0]
-            if isinstance(first, Step) and first.value is None and part.value is not None:
+            if (path[0].value is None) is not (part.value is None):  # type: ignore[union-attr]
+                if part.value is None:
+                    continue
                 break
             found = position
             if part.kind == "FunctionRef" and all(map(_is_told, _operands(part))):

@@ -153,18 +153,24 @@ def _implies(step: Step, outcome: Value) -> Sequence[Part]:
 
 
 def _if(step: Step, outcome: Value) -> Sequence[Part]:
-    return _evaluated(step.children)
+    """The branch taken; where that is a constant, what led to it; and a condition that was open."""
+    branches = [child for child in _evaluated(step.children) if child.field in ("then", "else")]
+    conditions = [child for child in step.children if child.field == "condition" and child.state is State.EVALUATED]
+    return [*(child for child in conditions if not branches or child.value is None), *branches]
 
 
 def _case(step: Step, outcome: Value) -> Sequence[Part]:
-    """The branch taken, what led to it, and what was open on the way."""
+    """The branch taken; where that is a constant, what led to it; and the conditions that were open on the way."""
     children = _evaluated(step.children)
-    taken = next((child for child in children if child.field in ("caseItem.then", "else")), None)
+    taken = [child for child in children if child.field in ("caseItem.then", "else")]
     whens = [child for child in children if child.field == "caseItem.when"]
     comparand = [child for child in children if child.field == "comparand"]
-    matched = not comparand and whens and whens[-1].value is True
-    led = [when for when in whens[:-1] if when.value is None] + whens[-1:] if matched else whens
-    return [*comparand, *led, *([taken] if taken else [])]
+    if comparand:
+        return [*comparand, *taken]
+    if taken:
+        return [*(when for when in whens if when.value is None), *taken]
+    matched = bool(whens) and whens[-1].value is True
+    return [when for when in whens if when.value is None or not matched or when is whens[-1]]
 
 
 def _coalesce(step: Step, outcome: Value) -> Sequence[Part]:
