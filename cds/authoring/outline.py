@@ -89,7 +89,7 @@ class _Outline:
 
     def _value(self, step: Step) -> str:
         if step.state is State.FAILED:
-            return f"failed: {step.error}"
+            return f"failed: {step.error}" if id(step) in self._leaves else "failed"
         if step.state is State.SKIPPED:
             return "not evaluated"
         told = in_words(step.value, self._record)
