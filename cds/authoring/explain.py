@@ -12,6 +12,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
+from cds.authoring.evaluate import Content
+from cds.elm import Evaluation, Library
 from cds.elm.deciding import Part, deciding, decisive, is_hollow, leaves, resources
 from cds.elm.ports import Structured, Value
 from cds.elm.trace import Row, State, Step, TracedEvaluation, traced
@@ -81,8 +83,9 @@ def explain(
 ) -> TrialExplanation:
     """Why the criteria of a trial have their outcomes; of no `criteria` named, those that are not met or unknown."""
     answer = match(catalog, record, now=now, first_dose=first_dose, trials=[trial], all_criteria=True)
-    evaluation = traced_evaluation(catalog, record, now=now, first_dose=first_dose)
     found = catalog.trials[trial]
+    own = {logic.answer.library for logic in found.logic.values()}
+    evaluation = traced_evaluation(catalog, record, own, now=now, first_dose=first_dose)
     open_ones = (Outcome.NOT_MET, Outcome.UNKNOWN)
     results = [
         result
@@ -94,10 +97,27 @@ def explain(
     return TrialExplanation(found, answer, explained)
 
 
-def traced_evaluation(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> TracedEvaluation:
-    """The evaluation that `match` judges by, traced."""
+def traced_evaluation(
+    catalog: Catalog, record: PatientRecord, libraries: Iterable[Library], *, now: datetime, first_dose: date
+) -> TracedEvaluation:
+    """The evaluation that `match` judges by, traced: of some libraries and what they include."""
     plain = evaluate_record(catalog, record, now=now, first_dose=first_dose)
-    return TracedEvaluation.like(plain, traced(catalog.libraries))
+    return TracedEvaluation.like(plain, traced(catalog.libraries, libraries))
+
+
+def traced_content(
+    content: Content, record: PatientRecord, now: datetime, parameters: Mapping[str, Value] | None = None
+) -> TracedEvaluation:
+    """A traced evaluation of content written elsewhere; CQL that lies beside its ELM serves where that has no text."""
+    plain = Evaluation(content.libraries, record, content.value_sets, now, parameters)
+    evaluation = TracedEvaluation.like(plain, traced(content.libraries))
+    texts = {library.id: _cql_beside(Path(library.source)) for library in content.libraries if library.source}
+    evaluation.cql = {name: path.read_text(encoding="utf-8") for name, path in texts.items() if path.is_file()}
+    return evaluation
+
+
+def _cql_beside(elm: Path) -> Path:
+    return elm.with_name(elm.name.removesuffix(".json").removesuffix(".elm") + ".cql")
 
 
 def explain_definition(evaluation: TracedEvaluation, record: PatientRecord, library: str, name: str) -> Definition:
@@ -146,13 +166,16 @@ def _because(result: CriterionResult, step: Step, titles: Mapping[str, str], rec
 
 
 def because(step: Step, record: PatientRecord, titles: Mapping[str, str] | None = None) -> str:
-    """What decided a step, in words; `titles` say what it means that a fact (by its qualified name) is empty."""
+    """What decided a step, in words; of a value that speaks for itself nothing.
+
+    `titles` say what it means that a fact (by its qualified name) is empty.
+    """
     paths = leaves(deciding(step))
     facts = [fact for path in paths if (fact := _empty_fact(path, titles or {}, step.library))]
     if facts and (step.value is None or len(facts) == len(paths)):
         return _listed(facts)  # what is not on record is what can be mended
     told = [(path, _telling(path)) for path in paths]
-    passed = {id(part) for path, end in told for part in path[:end]}
+    passed = {id(part) for path, end in told for part in path[: max(end, 1)]}
     last = {id(path[end]): (path, end) for path, end in told if id(path[end]) not in passed}
     return _listed(_cause(path, end, record) for path, end in last.values())
 
@@ -187,8 +210,9 @@ def _telling(path: Sequence[Part]) -> int:
         if part.state is State.FAILED or part.kind == "Retrieve":
             found = position
         elif _is_answer(part):
-            first = path[0]
-            if isinstance(first, Step) and first.value is None and part.value is not None:
+            if (path[0].value is None) is not (part.value is None):  # type: ignore[union-attr]
+                if part.value is None:
+                    continue
                 break
             found = position
             if part.kind == "FunctionRef" and all(map(_is_told, _operands(part))):
@@ -205,10 +229,10 @@ def _cause(path: Sequence[Part], position: int, record: PatientRecord) -> str:
     told = path[position]
     assert isinstance(told, Step)
     text, where, whom = shortened(label(told)), place(told), _whom(path, record)
-    if told.kind == "Retrieve":
-        return f"{text} found nothing ({where})"
     if told.state is State.FAILED:
         return f"{text} failed: {told.error}"
+    if told.kind == "Retrieve":
+        return f"{text} found nothing ({where})"
     if told.state is State.CONSTANT:
         return f"the logic says {text} ({where})"
     if told.kind in ("Case", "If") and told.value is None:
@@ -318,7 +342,7 @@ def file_of(step: Step) -> str:
     path = Path(step.file) if step.file else None
     if path is None:
         return step.library
-    cql = path.with_name(path.name.removesuffix(".elm.json").removesuffix(".json") + ".cql")
+    cql = _cql_beside(path)
     found = cql if cql.is_file() else path
     here = Path.cwd()
     return str(found.resolve().relative_to(here)) if found.resolve().is_relative_to(here) else str(found)

@@ -12,6 +12,8 @@ from cds.fhir.record import PatientRecord
 
 #: How many parts beside the deciding ones an `and`, `or`, `if` or `case` shows before it folds them.
 _MOST_ASIDE = 6
+#: How many rows that were kept are spread out; of those left out one stands for all.
+_MOST_ROWS = 3
 _SPREAD = frozenset(("And", "Or", "Implies", "Xor", "Not", "If", "Case"))
 
 
@@ -87,7 +89,7 @@ class _Outline:
 
     def _value(self, step: Step) -> str:
         if step.state is State.FAILED:
-            return f"failed: {step.error}"
+            return f"failed: {step.error}" if id(step) in self._leaves else "failed"
         if step.state is State.SKIPPED:
             return "not evaluated"
         told = in_words(step.value, self._record)
@@ -97,9 +99,9 @@ class _Outline:
         undecided = f", {rows.unknown} open" if rows.unknown else ""
         return f"{told} ({rows.kept} of {rows.total} rows kept{undecided})"
 
-    def _row(self, row: Row) -> Branch:
+    def _row(self, row: Row, brief: bool = False) -> Branch:
         items = ", ".join(f"{name} = {in_words(value, self._record)}" for name, value in row.items)
-        steps = [step for step in row.steps if self._everything or id(step) in self._on]
+        steps = [step for step in row.steps if not brief and (self._everything or id(step) in self._on)]
         children = tuple(self._branch(step) for step in steps if not _plain(step))
         decides = id(row) in self._on
         return Branch(
@@ -132,7 +134,9 @@ class _Outline:
 
     def _rows(self, rows: Rows) -> Iterator[Branch]:
         shown = [row for row in rows.shown if self._everything or id(row) in self._on]
-        yield from map(self._row, shown)
+        for position, row in enumerate(shown):
+            alike = sum(other.kept is row.kept for other in shown[:position])
+            yield self._row(row, brief=alike >= (_MOST_ROWS if row.kept else 1) and not self._everything)
         parts = [(rows.kept, True, "kept"), (rows.rejected, False, "left out"), (rows.unknown, None, "open")]
         rest = [(count - sum(row.kept is kept for row in shown), word) for count, kept, word in parts]
         told = ", ".join(f"{count} {word}" for count, word in rest if count > 0)

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from cds.authoring.explain import Definition, Explanation, TrialExplanation
     from cds.authoring.outline import Branch
-    from cds.elm.trace import Step
+    from cds.elm.trace import Step, TracedEvaluation
     from cds.fhir.record import PatientRecord
     from cds.trials.catalog import Catalog, Trial
+
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @main.command("explain")
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
     help="This criterion (repeats; default: all that are not met or unknown).",
 )
 @click.option("--definition", metavar="NAME", help="Explain this definition instead of criteria.")
-@click.option("--library", metavar="NAME", help="The library of --definition (default: the trial's own).")
+@click.option("--library", metavar="ID", help="The library of --definition (default: the trial's own).")
+@click.option("--elm", type=_FOLDER, help="A folder of compiled libraries to explain instead of a trial.")
+@click.option("--vs", "value_sets", type=_FOLDER, help="The value sets of --elm.")
 @click.option("--now", type=MOMENT, help="The moment of evaluation (default: the clock).")
 @click.option(
     "--first-dose", type=click.DateTime(["%Y-%m-%d"]), help="The planned first dose (default: the date of now)."
@@ -46,6 +51,8 @@ def explain_command(
     criterion_ids: tuple[str, ...],
     definition: str | None,
     library: str | None,
+    elm: Path | None,
+    value_sets: Path | None,
     now: datetime | None,
     first_dose: datetime | None,
     everything: bool,
@@ -56,17 +63,23 @@ def explain_command(
     Each line is a part of the CQL with its value: ✓ true, ✗ false, ? null, = another value, ! an error, – not
     evaluated, + a row kept, - a row left out. What decided is spread out and ends at ◀; the rest is folded.
     """
-    from cds.authoring.explain import explain, explain_definition, traced_evaluation
+    from cds.authoring.explain import explain, traced_evaluation
     from cds.fhir.record import PatientRecord
     from cds.trials.catalog import Catalog
 
     settings = environment()
+    zone = settings.timezone
+    moment = datetime.now(zone) if now is None else now if now.tzinfo else now.replace(tzinfo=zone)
+    content = usable(lambda: read_bundle(bundle))
+    if elm is not None:
+        record = usable(lambda: PatientRecord.from_bundle(content, now=moment, timezone=zone, hygiene=False))
+        evaluation = _of_content(elm, value_sets, library, record, moment, first_dose)
+        _show_definition(evaluation, record, str(library), definition, everything, form)
+        return
     catalog = usable(lambda: Catalog.load(settings.plandefinitions))
     trial = _trial(catalog, trial_id)
     _check(criterion_ids, [criterion.id for criterion in trial.criteria], f"{trial.id} has no criterion")
-    zone = settings.timezone
-    moment = datetime.now(zone) if now is None else now if now.tzinfo else now.replace(tzinfo=zone)
-    record = usable(lambda: PatientRecord.from_bundle(read_bundle(bundle), now=moment, timezone=zone))
+    record = usable(lambda: PatientRecord.from_bundle(content, now=moment, timezone=zone))
     day = first_dose.date() if first_dose else moment.date()
     if definition is None:
         answer = explain(catalog, record, trial.id, now=moment, first_dose=day, criteria=criterion_ids)
@@ -74,9 +87,40 @@ def explain_command(
         return
     owner = library or next(iter(trial.logic.values())).answer.library.id
     _check([owner], sorted(item.id for item in catalog.libraries), "there is no library")
-    _check([definition], list(catalog.libraries[owner].definitions), f"{owner} has no definition")
-    evaluation = traced_evaluation(catalog, record, now=moment, first_dose=day)
-    found = explain_definition(evaluation, record, owner, definition)
+    evaluation = traced_evaluation(catalog, record, [catalog.libraries[owner]], now=moment, first_dose=day)
+    _show_definition(evaluation, record, owner, definition, everything, form)
+
+
+def _of_content(
+    elm: Path,
+    value_sets: Path | None,
+    library: str | None,
+    record: PatientRecord,
+    now: datetime,
+    first_dose: datetime | None,
+) -> TracedEvaluation:
+    """A traced evaluation of a library of content written elsewhere; `first_dose` is its parameter First Dose."""
+    from cds.authoring.evaluate import Content
+    from cds.authoring.explain import traced_content
+
+    if library is None:
+        raise click.UsageError("--elm needs --library and --definition")
+    content = usable(lambda: Content.load(elm, [library], value_sets))
+    if library in content.refused:
+        raise click.ClickException(str(content.refused[library]))
+    return traced_content(content, record, now, {"First Dose": first_dose.date()} if first_dose else None)
+
+
+def _show_definition(
+    evaluation: TracedEvaluation, record: PatientRecord, library: str, name: str | None, everything: bool, form: str
+) -> None:
+    from cds.authoring.explain import explain_definition
+
+    known = list(evaluation.libraries[library].definitions)
+    if name is None:
+        raise click.UsageError(f"--elm needs --definition; {library} has: {', '.join(known)}")
+    _check([name], known, f"{library} has no definition")
+    found = explain_definition(evaluation, record, library, name)
     _print_json(_definition_json(found, record)) if form == "json" else _print_definition(found, record, everything)
 
 
@@ -169,8 +213,8 @@ def _print_definition(found: Definition, record: PatientRecord, everything: bool
 
     console = Console(highlight=False)
     files = _print_tree(console, found.step, record, everything)
-    value = f"failed: {found.step.error}" if found.step.error else in_words(found.step.value, record)
-    _print_because(console, f"{value} because {found.because}", found.cited, "")
+    value = "failed" if found.step.error else in_words(found.step.value, record)
+    _print_because(console, f"{value} because {found.because}" if found.because else value, found.cited, "")
     _print_files(console, files)
 
 

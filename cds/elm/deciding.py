@@ -63,7 +63,7 @@ def decisive(part: Part, outcome: Value = UNSET) -> tuple[Part, ...]:
         return tuple(_of_row(part))
     if part.state is State.FAILED:
         return tuple(child for child in _all_within(part) if child.state is State.FAILED)
-    if part.state is not State.EVALUATED or _is_data(part.value, outcome):
+    if part.state is not State.EVALUATED or (part.kind != "ExpressionDef" and _is_data(part.value, outcome)):
         return ()
     return tuple(_RULES.get(part.kind, _strict)(part, outcome))
 
@@ -92,14 +92,34 @@ def passed_on(part: Part, outcome: Value) -> Value:
 
 
 def resources(parts: Iterable[Part], is_resource: Callable[[str], bool]) -> list[Structured]:
-    """The resources in the values of `parts`, each once; `is_resource` is asked with the qualified name of a type."""
+    """The resources that `parts` hold, each once; of other data, the nearest ones that it was computed from.
+
+    `is_resource` is asked with the qualified name of a type.
+    """
     found: dict[int, Structured] = {}
     for part in parts:
-        values = [value for _, value in part.items] if isinstance(part, Row) else [part.value, *_held(part)]
-        for value in values:
-            for resource in _resources(value, is_resource):
-                found[id(resource)] = resource
+        held = _grounds(part, is_resource) if isinstance(part, Step) else _of_items(part, is_resource)
+        found.update((id(resource), resource) for resource in held)
     return list(found.values())
+
+
+def _of_items(row: Row, is_resource: Callable[[str], bool]) -> Iterator[Structured]:
+    for _, value in row.items:
+        yield from _resources(value, is_resource)
+
+
+def _grounds(step: Step, is_resource: Callable[[str], bool]) -> Iterator[Structured]:
+    """The resources in a step's value; of an element, or of other data, those nearest below it."""
+    waiting, seen = [step], set[int]()
+    while waiting:
+        below = waiting.pop(0)
+        if id(below) in seen or below.state is not State.EVALUATED:
+            continue
+        seen.add(id(below))
+        held = [*_resources(below.value, is_resource), *_resources(below.subject, is_resource)]
+        yield from held
+        if not held and (below is not step or below.kind == "Property" or _is_data(step.value, UNSET)):
+            waiting += [*below.children, *([below.origin] if below.origin else [])]
 
 
 def _resources(value: Value, is_resource: Callable[[str], bool]) -> Iterator[Structured]:
@@ -109,17 +129,6 @@ def _resources(value: Value, is_resource: Callable[[str], bool]) -> Iterator[Str
     elif isinstance(value, list | Tuple):
         for item in value.values() if isinstance(value, Tuple) else value:
             yield from _resources(item, is_resource)
-
-
-def _held(step: Step) -> list[Value]:
-    """What an element is an element of."""
-    values = []
-    while step.kind in ("Property", "As", "FunctionRef") or step.implicit:
-        values.append(step.subject)
-        if not step.children:
-            break
-        step = step.children[0]
-    return [*values, step.value]
 
 
 def _all_within(step: Step) -> list[Step]:
@@ -153,18 +162,24 @@ def _implies(step: Step, outcome: Value) -> Sequence[Part]:
 
 
 def _if(step: Step, outcome: Value) -> Sequence[Part]:
-    return _evaluated(step.children)
+    """The branch taken; where that is a constant, what led to it; and a condition that was open."""
+    branches = [child for child in _evaluated(step.children) if child.field in ("then", "else")]
+    conditions = [child for child in step.children if child.field == "condition" and child.state is State.EVALUATED]
+    return [*(child for child in conditions if not branches or child.value is None), *branches]
 
 
 def _case(step: Step, outcome: Value) -> Sequence[Part]:
-    """The branch taken, what led to it, and what was open on the way."""
+    """The branch taken; where that is a constant, what led to it; and the conditions that were open on the way."""
     children = _evaluated(step.children)
-    taken = next((child for child in children if child.field in ("caseItem.then", "else")), None)
+    taken = [child for child in children if child.field in ("caseItem.then", "else")]
     whens = [child for child in children if child.field == "caseItem.when"]
     comparand = [child for child in children if child.field == "comparand"]
-    matched = not comparand and whens and whens[-1].value is True
-    led = [when for when in whens[:-1] if when.value is None] + whens[-1:] if matched else whens
-    return [*comparand, *led, *([taken] if taken else [])]
+    if comparand:
+        return [*comparand, *taken]
+    if taken:
+        return [*(when for when in whens if when.value is None), *taken]
+    matched = bool(whens) and whens[-1].value is True
+    return [when for when in whens if when.value is None or not matched or when is whens[-1]]
 
 
 def _coalesce(step: Step, outcome: Value) -> Sequence[Part]:

@@ -12,7 +12,7 @@ A trace holds patient data: it is for the eyes of who may see the chart, and is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -91,13 +91,27 @@ class Rows:
     shown: tuple[Row, ...]
 
 
-def traced(libraries: Libraries) -> Libraries:
-    """The same libraries, compiled so that an evaluation of them records what each node gave."""
+def traced(libraries: Libraries, of: Iterable[Library] | None = None) -> Libraries:
+    """The same libraries, compiled so that an evaluation of them records what each node gave.
+
+    Where `of` names some of them, these alone with what they include.
+    """
     copy = Libraries(libraries.model, RecordingCompiler, lenient=libraries.lenient)
-    for library in libraries:
+    for library in libraries if of is None else _with_includes(of):
         copy.add(library.elm, library.source)
     copy.compile()
     return copy
+
+
+def _with_includes(libraries: Iterable[Library]) -> list[Library]:
+    found: dict[Library, None] = {}
+    waiting = list(libraries)
+    while waiting:
+        library = waiting.pop()
+        if library not in found:
+            found[library] = None
+            waiting += [included for included in library.includes.values() if included is not None]
+    return list(found)
 
 
 class TracedEvaluation(RecordingEvaluation):
