@@ -12,11 +12,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cds.elm import types
 from cds.elm.library import Definition, Function, Library, Parameter, entries
 from cds.elm.types import Json
 
 #: What says where a node was written, and nothing about what it computes.
 _SOURCE = frozenset(("annotation", "locator", "localId"))
+_STRING = types.Named(types.SYSTEM + "String")
 _NAMING = _SOURCE | {"name", "libraryName", "accessLevel"}
 
 
@@ -181,7 +183,12 @@ class _Scope:
         return self._around(node, "codesystem", self.code_system)
 
     def membership(self, node: Json) -> Hashable:
-        """InValueSet: the value set is named, without a type or as an expression that is but a name."""
+        """InValueSet: the value set is named, without a type or as an expression that is but a name.
+
+        A text is looked up by going through the members.
+        """
+        if isinstance(node.get("code"), Mapping) and types.result_type(node["code"]) == _STRING:
+            raise _Unshapely
         expression = node.get("valuesetExpression")
         if expression:
             if expression.get("type") != "ValueSetRef" or not expression.get("preserve"):
