@@ -237,6 +237,16 @@ def test_codes_that_all_trials_look_for_are_no_reason_to_part(alike: Catalog, mo
     assert (made, len(concerned)) == (2, NUMBER)
 
 
+def test_codes_without_a_system_are_asked_too(alike: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status is a code whose element has no system."""
+    kinds = [{"final"} if number < 2 else {"else"} for number in range(NUMBER)]
+    codes = [kinds[number] if name == "kind" else set() for number in range(NUMBER) for name in SETS]
+    catalog = only_asked(with_codes(alike, [*codes, *([[]] * NUMBER)]))
+    observation = {"resourceType": "Observation", "id": "o", "status": "final", "code": {"text": "Something"}}
+    _, concerned = evaluations(monkeypatch, catalog, observation)
+    assert concerned == {"asked-0", "asked-1"}
+
+
 def test_some_trials_alone_and_all_criteria_are_answered_as_ever(copies: Catalog) -> None:
     bundle, now, _ = case(EXPECTED[0])
     record = PatientRecord.from_bundle(bundle, now=now)
