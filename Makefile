@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench agreement translate responses clean
+.PHONY: help install serve test check bench bench-trials agreement translate responses clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -33,6 +33,9 @@ check: $(STAMP) ## lint and types
 bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside the JavaScript reference engine
 	@"$(VENV)/bin/python" benchmarks/match.py
 	@"$(VENV)/bin/python" benchmarks/peer.py
+
+bench-trials: $(STAMP) ## time per patient with 4, 100 and 1,000 trials (takes minutes, and 6 GB of memory)
+	@"$(VENV)/bin/python" benchmarks/trials.py
 
 agreement: $(STAMP) ## our values beside the JavaScript reference engine's (needs Node)
 	@"$(VENV)/bin/python" benchmarks/agreement.py

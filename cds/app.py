@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -77,5 +78,6 @@ def run(app: Flask, settings: Settings) -> None:
             return app
 
     load_units()
+    gc.freeze()  # what is loaded stays: no worker looks through it for garbage, which takes seconds with many trials
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Server().run()

@@ -12,11 +12,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cds.elm.library import Definition, Function, Library, Parameter, entries
+from cds.elm import types
+from cds.elm.library import Definition, Function, Library, Parameter
 from cds.elm.types import Json
 
 #: What says where a node was written, and nothing about what it computes.
 _SOURCE = frozenset(("annotation", "locator", "localId"))
+_STRING = types.Named(types.SYSTEM + "String")
 _NAMING = _SOURCE | {"name", "libraryName", "accessLevel"}
 
 
@@ -38,7 +40,6 @@ class Shapes:
     def __init__(self) -> None:
         self._forms: dict[Hashable, int] = {}
         self._known: dict[Definition | Function | Parameter, Shape | None] = {}
-        self._nodes: dict[Library, dict[Definition | Function | Parameter, Json]] = {}
 
     def of(self, definitions: Iterable[Definition], beside: Hashable = None) -> Shape | None:
         """The shape of several definitions together; `beside` is what else must be equal.
@@ -56,32 +57,13 @@ class Shapes:
         if item not in self._known:
             scope = _Scope(self, item.library)
             try:
-                self._known[item] = self._numbered(scope, scope.fields(self._node(item), _NAMING))
+                self._known[item] = self._numbered(scope, scope.fields(item.node, _NAMING))
             except _Unshapely:
                 self._known[item] = None
         return self._known[item]
 
     def _numbered(self, scope: _Scope, form: Hashable) -> Shape:
         return Shape(self._forms.setdefault(form, len(self._forms)), tuple(scope.value_sets))
-
-    def _node(self, item: Definition | Function | Parameter) -> Json:
-        nodes = self._nodes.get(item.library)
-        if nodes is None:
-            nodes = self._nodes[item.library] = dict(_declared(item.library))
-        return nodes[item]
-
-
-def _declared(library: Library) -> Iterable[tuple[Definition | Function | Parameter, Json]]:
-    for node in entries(library.elm, "parameters"):
-        yield library.parameters[node["name"]], node
-    seen: dict[str, int] = {}
-    for node in entries(library.elm, "statements"):
-        name = node["name"]
-        if node.get("type") == "FunctionDef":
-            yield library.functions[name][seen.get(name, 0)], node
-            seen[name] = seen.get(name, 0) + 1
-        else:
-            yield library.definitions[name], node
 
 
 class _Scope:
@@ -181,7 +163,12 @@ class _Scope:
         return self._around(node, "codesystem", self.code_system)
 
     def membership(self, node: Json) -> Hashable:
-        """InValueSet: the value set is named, without a type or as an expression that is but a name."""
+        """InValueSet: the value set is named, without a type or as an expression that is but a name.
+
+        A text is looked up by going through the members.
+        """
+        if isinstance(node.get("code"), Mapping) and types.result_type(node["code"]) == _STRING:
+            raise _Unshapely
         expression = node.get("valuesetExpression")
         if expression:
             if expression.get("type") != "ValueSetRef" or not expression.get("preserve"):
@@ -190,10 +177,17 @@ class _Scope:
         return self._around(node, "valueset", self.members)
 
     def retrieve(self, node: Json) -> Hashable:
-        codes = node.get("codes")
-        if isinstance(codes, Mapping) and codes.get("type") == "ValueSetRef":
-            return self._around(node, "codes", self.members)
-        return self.fields(node)
+        """A retrieve by a value set, out of the conversions that translators put around it; or by something else."""
+        codes = inner = node.get("codes")
+        while isinstance(inner, Mapping) and inner.get("type") in ("ToList", "ExpandValueSet"):
+            inner = inner.get("operand")
+        if not isinstance(inner, Mapping) or inner.get("type") != "ValueSetRef":
+            return self.fields(node)
+        if node.get("valueSetProperty"):  # what is looked for then is the value set's URL
+            raise _Unshapely
+        return ("as is" if inner is codes else "converted"), self._around(
+            {**node, "codes": inner}, "codes", self.members
+        )
 
     def members(self, reference: Json) -> Hashable:
         """A value set of which members are asked for: its place."""

@@ -34,7 +34,9 @@ def worth_showing(match: Match) -> Iterator[Eligibility]:
     for answer in match.trials:
         if answer.status in (Status.ELIGIBLE, Status.POTENTIALLY_ELIGIBLE):
             yield answer
-        elif answer.status is Status.INELIGIBLE and answer.eligible_from is not None:
+        elif answer.status is Status.NOT_APPLICABLE:
+            break  # so are all that follow, and they may be many
+        elif answer.eligible_from is not None:
             later.append(answer)
     yield from sorted(later, key=lambda answer: (answer.eligible_from or date.max, answer.trial))
 

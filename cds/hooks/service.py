@@ -89,7 +89,9 @@ class Service:
 
     def _response(self, request: HookRequest, gathered: Gathered, answer: Match, now: datetime) -> Json:
         cards = []
-        failed = {trial.id for trial in self.catalog.active} - {one.trial for one in answer.trials}
+        failed = set()
+        if len(answer.trials) < len(self.catalog.active):
+            failed = {trial.id for trial in self.catalog.active} - {one.trial for one in answer.trials}
         for one in worth_showing(answer):
             try:
                 cards.append(
