@@ -78,6 +78,6 @@ def test_expand_is_whole_or_refused() -> None:
     expand = OPERATORS["Expand"].function
     one = Quantity(Decimal(1))
     assert len(expand([Interval(1, 100_000)], one)) == 100_000
-    for unbounded in ([Interval(1, 100_001)], [Interval(1, None)], Interval(Date(1), Date(9999))):
+    for unbounded in ([Interval(1, 100_001)], [Interval(1, None)], Interval(Date(1, 1, 1), Date(9999, 1, 1))):
         with pytest.raises(EvaluationError, match="more than 100000 intervals"):
             expand(unbounded, Quantity(Decimal(1), "day") if isinstance(unbounded, Interval) else one)
