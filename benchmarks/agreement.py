@@ -26,6 +26,7 @@ from typing import Any
 from reference import ROOT, Reference, json_files
 
 from cds.authoring.evaluate import Content, written
+from cds.authoring.result_format import dumps
 from cds.cli.command import read_bundle
 from cds.errors import CdsError
 from cds.fhir.record import PatientRecord
@@ -194,6 +195,17 @@ def evaluated(paths: Iterable[Path], elm: Path, value_sets: Path, libraries: lis
     return ours, theirs
 
 
+def save(folder: Path, runs: Iterable[tuple[Results, Results]]) -> None:
+    """Writes what both engines said, in the format of results, so that it can be compared again without them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, name in enumerate(("ours", "theirs")):
+        merged: dict[str, dict[str, Any]] = {}
+        for run in runs:
+            for patient, libraries in run[place].items():
+                merged.setdefault(patient, {}).update(libraries)
+        (folder / f"{name}.json").write_bytes(dumps({"engine": name, "now": NOW.isoformat(), "results": merged}))
+
+
 def trial_libraries() -> list[str]:
     """The identifiers of the trials' own libraries."""
     files = sorted(TRIALS.glob("*/eligibility.elm.json"))
@@ -207,6 +219,7 @@ def main() -> None:
     parser.add_argument(
         "--results", nargs=2, type=Path, metavar=("OURS", "THEIRS"), help="compare two files of results"
     )
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep what both said as ours.json and theirs.json")
     parser.add_argument("--libs", metavar="ID,...", help="these libraries of tests/agreement alone")
     options = parser.parse_args()
     own = sorted(path.name.removesuffix(".elm.json") for path in OWN.glob("*.elm.json"))
@@ -220,6 +233,8 @@ def main() -> None:
             runs = [evaluated(files, folder, folder, libraries) for folder, libraries in chosen]
         except CdsError as error:
             sys.exit(f"no agreement without the reference engine: {error}")
+    if options.save:
+        save(options.save, runs)
     compared, found = 0, list[Difference]()
     for ours, theirs in runs:
         count, differing = differences(ours, theirs)

@@ -156,6 +156,8 @@ def to_string(value: Value) -> Value:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Quantity):
