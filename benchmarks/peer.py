@@ -3,8 +3,8 @@
     python benchmarks/peer.py [BUNDLE or FOLDER ...] [--patients N] [--rounds N]
 
 Patient by patient the engines take turns. Of many patients a sample is taken, evenly by the size of their files. The
-"first round" shows what a patient costs who was not seen before (but for the five of the warm-up). Reading JSON is measured apart,
-with orjson and with JSON.parse; an engine's time is from parsed JSON to the values of all definitions.
+"first round" shows what a patient costs who was not seen before (but for the five of the warm-up). Reading JSON is
+measured apart, with orjson and JSON.parse; an engine's time is from parsed JSON to the values of all definitions.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def sample(paths: list[Path], count: int) -> list[Patient]:
 
 
 def summary(patients: list[Patient], name: str) -> tuple[float, float, float, float]:
-    """Median and 95th percentile of the patients' medians, the median of the first round, and the sum of the medians."""
+    """Median and 95th percentile of the patients' medians, median of the first round, sum of the medians."""
     medians = sorted(statistics.median(patient.times[name]) for patient in patients)
     first = statistics.median(patient.times[name][0] for patient in patients)
     return statistics.median(medians), medians[math.ceil(0.95 * len(medians)) - 1], first, sum(medians)
