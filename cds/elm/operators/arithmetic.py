@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from typing import Any
@@ -156,8 +157,20 @@ def _divided(first: Quantity, second: Quantity) -> Quantity | None:
     if comparable(second.unit, first.unit) is not None:
         dividend, divisor, _ = aligned(first, second)
         return _quantity(CONTEXT.divide(dividend, divisor), "1")
-    divisor_unit = f"({other})" if "/" in other or "." in other else other
-    return _quantity(CONTEXT.divide(first.value, second.value), f"{one}/{divisor_unit}")
+    return _quantity(CONTEXT.divide(first.value, second.value), _quotient(one, other))
+
+
+#: A unit that is one symbol, perhaps to a power, such as ``cm2``.
+_POWER = re.compile(r"([A-Za-z%]*(?:\[[^\[\]]*\])?)(\d*)")
+
+
+def _quotient(one: str, other: str) -> str:
+    """The unit of a quotient: powers of one symbol cancel, so that ``cm2`` by ``cm`` is ``cm`` (CQL 1.5, Divide)."""
+    dividend, divisor = _POWER.fullmatch(one), _POWER.fullmatch(other)
+    if dividend and divisor and dividend[1] == divisor[1]:
+        power = int(dividend[2] or 1) - int(divisor[2] or 1)
+        return dividend[1] if power == 1 else f"{dividend[1]}{power}"
+    return f"{one}/({other})" if "/" in other or "." in other else f"{one}/{other}"
 
 
 @operator("TruncatedDivide")

@@ -425,16 +425,20 @@ def expand(source: Value, per: Value = None) -> Value:
         return None
     if isinstance(source, Interval):
         return [interval.low for interval in _expanded(source, per)]
-    found: list[Interval] = []
-    for interval in source:
-        for piece in _expanded(interval, per) if interval is not None else ():
-            if piece not in found:
-                found.append(piece)
-    return sorted(found, key=cmp_to_key(_by_start))
+    pieces = dict.fromkeys(piece for item in source if item is not None for piece in _expanded(item, per))
+    return sorted(pieces, key=cmp_to_key(_by_start))
 
 
-#: More pieces than this are a mistake of the unit, not an answer.
+#: More pieces than this are a mistake of the unit or an end that is not there, not an answer.
 _PIECES = 100_000
+
+
+def _counted(pieces: list[Interval]) -> list[Interval]:
+    if len(pieces) > _PIECES:
+        raise EvaluationError(
+            f"expand gives more than {_PIECES} intervals", remedy="expand per a coarser unit, or bound the interval"
+        )
+    return pieces
 
 
 def _expanded(interval: Interval, per: Quantity | None) -> list[Interval]:
@@ -466,8 +470,8 @@ def _expanded_dates(low: Any, high: Any, per: Quantity | None) -> list[Interval]
     while True:
         following = moved(low, step_by, 1)
         last = moved(following, one, -1)
-        if order(last, high) == 1 or len(found) >= _PIECES:
-            return found
+        if order(last, high) == 1 or len(found) > _PIECES:
+            return _counted(found)
         found.append(Interval(low, last))
         if order(following, low) != 1:
             return found
@@ -489,11 +493,11 @@ def _expanded_numbers(low: Value, high: Value, per: Quantity | None) -> list[Int
     found: list[Interval] = []
     if not whole:
         low, high = _floored(low, grain), _floored(high, grain)
-    while low + amount - grain <= high and len(found) < _PIECES:
+    while low + amount - grain <= high and len(found) <= _PIECES:
         last = low + amount - grain
         found.append(Interval(_with_unit(low, unit), _with_unit(last, unit)))
         low += amount
-    return found
+    return _counted(found)
 
 
 def _in_unit(value: Quantity, unit: str) -> Quantity:

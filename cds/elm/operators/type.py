@@ -173,6 +173,8 @@ def to_string(value: Value) -> Value:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Quantity):
@@ -182,9 +184,8 @@ def to_string(value: Value) -> Value:
     if isinstance(value, Interval):
         low, high = to_string(value.low) or "null", to_string(value.high) or "null"
         return f"{'[' if value.low_closed else '('}{low}, {high}{']' if value.high_closed else ')'}"
-    if isinstance(value, Time):
-        return str(value)
-    return str(value)
+    # The offset is written out, also where it is none (CQL 1.5, ToString: hh:mm).
+    return f"{text[:-1]}+00:00" if (text := str(value)).endswith("Z") and isinstance(value, DateTime) else text
 
 
 def _converts(*names: str) -> None:

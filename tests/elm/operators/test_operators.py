@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from cds.elm import Evaluation, Libraries
 from cds.elm.operators import OPERATORS
-from cds.elm.values import Interval, Tuple
+from cds.elm.values import Date, Interval, Quantity, Tuple
+from cds.errors import EvaluationError
 
 ELM = orjson.loads((Path(__file__).parent / "Operators.elm.json").read_bytes())
 
@@ -69,3 +71,13 @@ def test_what_the_translator_writes_for_no_text_of_ours() -> None:
     assert OPERATORS["ToList"].function(None) == []
     pairs = OPERATORS["Times"].function([Tuple({"a": 1})], [Tuple({"b": 2}), Tuple({"b": 3})])
     assert pairs == [Tuple({"a": 1, "b": 2}), Tuple({"a": 1, "b": 3})]
+
+
+def test_expand_is_whole_or_refused() -> None:
+    """A list cut off would be a wrong answer; what has no end is told, not counted to the end of the integers."""
+    expand = OPERATORS["Expand"].function
+    one = Quantity(Decimal(1))
+    assert len(expand([Interval(1, 100_000)], one)) == 100_000
+    for unbounded in ([Interval(1, 100_001)], [Interval(1, None)], Interval(Date(1, 1, 1), Date(9999, 1, 1))):
+        with pytest.raises(EvaluationError, match="more than 100000 intervals"):
+            expand(unbounded, Quantity(Decimal(1), "day") if isinstance(unbounded, Interval) else one)
