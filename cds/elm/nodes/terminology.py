@@ -124,7 +124,7 @@ def _in_named_set(compiler: Compiler, node: Json, reference: ValueSetRef) -> Run
             if isinstance(value, Structured):
                 pairs: Sequence[tuple[str | None, str | None]] = value.codings()
             elif isinstance(value, Concept):
-                pairs = [(code.system, code.code) for code in value.codes]
+                pairs = value.pairs
             else:
                 return _in_set(frame[0], value, reference)
         except Exception as error:

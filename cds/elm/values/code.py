@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class Concept:
 
     codes: tuple[Code, ...] = ()
     display: str | None = None
+    #: Its codes as (system, code), for membership tests.
+    pairs: tuple[tuple[str | None, str | None], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pairs", tuple([(code.system, code.code) for code in self.codes]))
 
 
 @dataclass(frozen=True, slots=True)
