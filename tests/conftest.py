@@ -19,4 +19,4 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     """The trials of the repository."""
-    return Catalog.load(ROOT / "plandefinitions")
+    return Catalog.load(ROOT / "plandefinitions", annotations=True)

@@ -23,7 +23,7 @@ import orjson
 
 from cds.authoring.result_format import dumps, to_json
 from cds.elm import Definition, Evaluation, Libraries
-from cds.elm.library import Parameter, entries
+from cds.elm.library import Parameter, entries, included_name
 from cds.elm.ports import Value
 from cds.errors import ContentError, ElmError, EvaluationError, TerminologyError
 from cds.fhir.model import FHIRModel
@@ -168,7 +168,7 @@ class _Shelf:
                         remedy="keep one of the two",
                     )
                 found.append((path, elm))
-                waiting += [str(item.get("path")).rpartition("/")[2] for item in entries(elm, "includes")]
+                waiting += [included_name(item)[0] for item in entries(elm, "includes") if "path" in item]
         return found
 
 
@@ -201,7 +201,7 @@ def _compiled(shelf: _Shelf, names: tuple[str, ...]) -> tuple[Libraries, dict[st
 
 
 def _together(shelf: _Shelf, names: tuple[str, ...]) -> Libraries:
-    libraries = Libraries(FHIRModel())
+    libraries = Libraries(FHIRModel(), lenient=True)
     for path, elm in shelf.with_includes(names):
         libraries.add(elm, str(path))
     libraries.compile()

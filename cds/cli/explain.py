@@ -76,7 +76,7 @@ def explain_command(
         evaluation = _of_content(elm, value_sets, library, record, moment, first_dose)
         _show_definition(evaluation, record, str(library), definition, everything, form)
         return
-    catalog = usable(lambda: Catalog.load(settings.plandefinitions))
+    catalog = usable(lambda: Catalog.load(settings.plandefinitions, annotations=True))
     trial = _trial(catalog, trial_id)
     _check(criterion_ids, [criterion.id for criterion in trial.criteria], f"{trial.id} has no criterion")
     record = usable(lambda: PatientRecord.from_bundle(content, now=moment, timezone=zone))

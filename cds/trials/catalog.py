@@ -113,8 +113,10 @@ class Catalog:
     model: FHIRModel = field(repr=False)
 
     @classmethod
-    def load(cls, folder: Path) -> Catalog:
+    def load(cls, folder: Path, *, annotations: bool = False) -> Catalog:
         """The trials under `folder` (one folder a trial, ``shared/`` beside them).
+
+        `annotations` keeps the CQL text that ELM carries; it is half of it, and only who explains needs it.
 
         Raises ContentError (or a descendant) with the file, for content that cannot serve: JSON that is none, a
         condition that names no definition, CQL whose ELM is absent, a value set without expansion.
@@ -125,13 +127,13 @@ class Catalog:
         if not plans:
             raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
         with _nothing_collected():
-            return cls._read(folder, plans)
+            return cls._read(folder, plans, annotations)
 
     @classmethod
-    def _read(cls, folder: Path, plans: list[Path]) -> Catalog:
+    def _read(cls, folder: Path, plans: list[Path], annotations: bool) -> Catalog:
         model = FHIRModel()
         libraries = Libraries(model)
-        compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folder)}
+        compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folder, annotations)}
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
         trials = [_trial(path, compiled) for path in plans]
@@ -190,7 +192,7 @@ def _nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-def _compiled(folder: Path) -> Iterator[tuple[Path, Json]]:
+def _compiled(folder: Path, annotations: bool) -> Iterator[tuple[Path, Json]]:
     """Every library's ELM. Raises ContentError where it is not what its CQL says: what runs is what was reviewed."""
     cql_files = sorted(folder.glob("*/*.cql"))
     texts = sources(cql_files)
@@ -202,7 +204,21 @@ def _compiled(folder: Path) -> Iterator[tuple[Path, Json]]:
         elm = read_json(path)
         if not is_fresh(elm, cql.read_text(encoding="utf-8"), texts):
             raise ContentError("is stale: its CQL has changed since it was translated", where=str(path), remedy=remedy)
+        if not annotations:
+            _strip([section for name, section in elm["library"].items() if name != "annotation"])
         yield path, elm
+
+
+def _strip(part: Any) -> None:
+    """Takes the annotations out of the sections of a library; its own say whether it was translated well."""
+    waiting = [part]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            part.pop("annotation", None)
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
 
 
 def read_json(path: Path) -> Json:

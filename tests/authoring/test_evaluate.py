@@ -319,13 +319,25 @@ def with_unknown_node(name: str) -> dict[str, Any]:
     return elm
 
 
+def test_a_definition_that_cannot_be_compiled_is_an_error_and_the_others_of_its_library_go_on(
+    evaluate: Evaluate, shelf: Path, tmp_path: Path
+) -> None:
+    written(shelf / "Forms.elm.json", with_unknown_node("Forms"))
+    assert evaluate(elm=shelf, libs="Forms").exit_code == 0
+    answers = json.loads((tmp_path / "out.json").read_bytes())["results"]["ann"]["Forms"]
+    assert answers["New"] == {"@error": "Forms.New @ 1:1-1:9: the ELM node Unheard is not supported"}
+    assert answers["Integer"] == 5
+
+
 def test_a_library_that_cannot_be_compiled_is_named_and_the_others_go_on(
     evaluate: Evaluate, shelf: Path, tmp_path: Path
 ) -> None:
-    written(shelf / "Included.elm.json", with_unknown_node("Included"))
+    elm = json.loads((shelf / "Facts.elm.json").read_bytes())
+    elm["library"]["usings"]["def"].append({"localIdentifier": "QDM", "uri": "urn:healthit-gov:qdm:v5_6"})
+    written(shelf / "Facts.elm.json", elm)
     result = evaluate(elm=shelf, libs="Facts,Forms")
     assert result.exit_code == 1
-    assert "Facts: Included.New @ 1:1-1:9: " in result.stderr
+    assert "Facts: Facts.QDM: the data model QDM" in result.stderr
     answers = json.loads((tmp_path / "out.json").read_bytes())["results"]["ann"]
     assert list(answers["Facts"]) == ["@libraryError"]
     assert answers["Forms"]["Integer"] == 5
