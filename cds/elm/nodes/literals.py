@@ -133,11 +133,11 @@ def _interval(compiler: Compiler, node: Json) -> Run:
     point = kind.point.name if isinstance(kind, IntervalOf) and isinstance(kind.point, Named) else ""
     if point.removeprefix(SYSTEM) not in _LIMITED or not point.startswith(SYSTEM):
         return compiler.apply(node, _interval_of, operands)
-    least, most = (OPERATORS[name].function(valueType=point) for name in ("MinValue", "MaxValue"))
+    least = OPERATORS["MinValue"].function(valueType=point)
 
     def of_type(low: Value, high: Value, low_closed: Value, high_closed: Value) -> Value:
         if low is None and high is None and low_closed is not False and high_closed is not False:
-            return Interval(least, most, True, True)
+            return Interval(None, None, True, True, like=least)
         return _interval_of(low, high, low_closed, high_closed)
 
     return compiler.apply(node, of_type, operands)

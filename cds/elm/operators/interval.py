@@ -29,7 +29,7 @@ def start(interval: Value) -> Value:
     if interval is None:
         return None
     if interval.low is None:
-        known = interval.high
+        known = interval.like if interval.high is None else interval.high
         return limit_like(known, 0) if interval.low_closed and known is not None else None
     return interval.low if interval.low_closed else step(interval.low, 1)
 
@@ -40,7 +40,7 @@ def end(interval: Value) -> Value:
     if interval is None:
         return None
     if interval.high is None:
-        known = interval.low
+        known = interval.like if interval.low is None else interval.low
         return limit_like(known, 1) if interval.high_closed and known is not None else None
     return interval.high if interval.high_closed else step(interval.high, -1)
 
