@@ -9,8 +9,10 @@ from typing import Any
 from flask import Flask, Response
 
 from cds.elm.values.quantity import load_units
-from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response
+from cds.hooks.replay import ReplayStore
+from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, require_trust
 from cds.hooks.service import load_services
+from cds.hooks.trust import Trust
 from cds.settings import Settings
 from cds.trials.catalog import Catalog
 
@@ -29,6 +31,10 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
     app.url_map.merge_slashes = False
     app.register_blueprint(blueprint(services, clock=clock, timezone=settings.timezone))
     answer_errors(app)
+    if settings.trusted_clients:
+        replays = ReplayStore.open(settings.replay_database_url)
+        trust = Trust(settings.trusted_clients, public_url=settings.public_url, replays=replays)
+        require_trust(app, trust, clock=clock)
     app.after_request(allow_browsers)
 
     @app.get("/")
