@@ -70,10 +70,10 @@ class KeySet:
 
         Raises TrustUnavailableError where no set can be had.
         """
-        if self._due(_FRESH):
-            self._renew(wait=self._due(_STALE))
-        key = self._key(kid, algorithm)
-        if key is None and self._renew(wait=True):
+        tried = self._tried
+        key = None if self._due(_STALE) else self._key(kid, algorithm)
+        if key is None or self._due(_FRESH):
+            self._renew(tried, wait=key is None)
             key = self._key(kid, algorithm)
         if self._due(_STALE):
             raise TrustUnavailableError(
@@ -84,18 +84,13 @@ class KeySet:
     def _due(self, age: float) -> bool:
         return self._fetched is None or self._timer() - self._fetched >= age
 
-    def _renew(self, *, wait: bool) -> bool:
-        """Fetches the set, unless that was done too often or (without `wait`) another thread is at it.
-
-        Answers whether the keys may have changed since the caller looked.
-        """
-        tried, fetched = self._tried, self._fetched
+    def _renew(self, tried: int, *, wait: bool) -> None:
+        """Fetches the set, unless that was done too often, since `tried`, or (without `wait`) is being done."""
         if not self._lock.acquire(blocking=wait):
-            return False
+            return
         try:
-            if self._tried == tried and self._may_try():  # nobody else tried while we waited
+            if self._tried == tried and self._may_try():
                 self._try()
-            return self._fetched != fetched
         finally:
             self._lock.release()
 
@@ -104,13 +99,14 @@ class KeySet:
         return not often and not (self._reader and self._reader.is_alive())
 
     def _try(self) -> None:
-        self._tried += 1
         self._tries.append(self._timer())
         try:
             self._keys = _usable(self._read())
             self._fetched = self._timer()
         except (OSError, ValueError) as error:  # what requests raises is an OSError, too
             _log.warning("the key set at %s could not be read: %s", self.url, type(error).__name__)
+        finally:
+            self._tried += 1
 
     def _read(self) -> bytes:
         """The bytes of the set. A server that sends a byte now and then is left to a thread that nobody waits for."""

@@ -20,7 +20,7 @@ from cds.hooks.replay import ReplayStore
 
 Json = dict[str, Any]
 
-_BEARER = re.compile(r"Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
+_BEARER = re.compile(r"Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)", re.IGNORECASE)
 _LONGEST_TOKEN = 8192
 _JWS = jwt.PyJWS(algorithms=list(ALGORITHMS))
 _FEEDBACK = "/feedback"
