@@ -528,7 +528,7 @@ def test_a_file_that_holds_no_key(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     for content in (b"", b"text", pem(make_key("ES256"))[:-60]):
         file.write_bytes(content)
-        with pytest.raises(ContentError, match="key.pem"):
+        with pytest.raises(ContentError, match="no private key"):
             Signer.load(file, ISSUER)
     with pytest.raises(ContentError):
         Signer.load(tmp_path / "none.pem", ISSUER)
