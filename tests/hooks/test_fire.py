@@ -132,7 +132,11 @@ def test_signed_calls(tmp_path: Path, ehr: Ehr) -> None:
     assert private.stat().st_mode & 0o077 == 0
     assert "d" not in orjson.loads(jwks.read_bytes())["keys"][0]
     holder: list[Any] = []
-    server = make_server("127.0.0.1", 0, lambda environ, start: holder[0](environ, start), threaded=True)
+
+    def application(environ: Any, start: Any) -> Any:
+        return holder[0](environ, start)
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     environment = {
         "CDS_PORT": str(server.server_port),
         "CDS_TRUSTED_CLIENTS": f"https://ehr.example|{jwks.as_uri()}",
