@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response
 
 from cds.elm.values.quantity import load_units
+from cds.hooks.openapi import openapi
 from cds.hooks.replay import ReplayStore
 from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, require_trust
 from cds.hooks.service import load_services
@@ -43,6 +44,7 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
             {
                 "what": "CDS Hooks services that find a clinical trial for the patient whose chart is open",
                 "discovery": "/cds-services",
+                "description": "/openapi.json",
                 "services": [f"/cds-services/{service}" for service in services],
                 "trials": [trial.title for trial in catalog.active],
                 "try": [
@@ -52,6 +54,12 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
                 ],
             }
         )
+
+    description = openapi(services, public_url=settings.public_url, signed=bool(settings.trusted_clients))
+
+    @app.get("/openapi.json")
+    def describe() -> Response:
+        return json_response(description)
 
     @app.get("/health")
     def health() -> Response:

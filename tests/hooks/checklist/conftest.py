@@ -46,7 +46,7 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     patient = requests.Session()
-    patient.mount("http://", HTTPAdapter(max_retries=Retry(connect=60, backoff_factor=0.05, backoff_max=0.5)))
+    patient.mount("http://", HTTPAdapter(max_retries=Retry(total=150, backoff_factor=0.05, backoff_max=0.5)))
     try:
         assert patient.get(f"{address}/health", timeout=60).status_code == 200
         yield address
