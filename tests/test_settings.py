@@ -141,6 +141,24 @@ def test_serve_with_content_that_cannot_be_loaded_stops(monkeypatch: pytest.Monk
     assert str(tmp_path) in result.stderr
 
 
+def test_serve_says_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cds.app.run", lambda *_: None)
+    assert "listens on loopback alone" in CliRunner().invoke(main, ["serve"]).stdout
+    monkeypatch.setenv("CDS_HOST", "0.0.0.0")
+    refused = CliRunner().invoke(main, ["serve"])
+    assert refused.exit_code == 1 and "CDS_TRUSTED_CLIENTS" in refused.stderr
+    monkeypatch.setenv("CDS_ALLOW_ANYONE", "true")
+    assert "whoever reaches this address" in CliRunner().invoke(main, ["serve"]).stdout
+
+
+def test_serve_with_a_store_that_cannot_be_opened_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cds.app.run", lambda *_: None)
+    monkeypatch.setenv("CDS_TRUSTED_CLIENTS", "i|https://e.example/jwks")
+    monkeypatch.setenv("CDS_REPLAY_DATABASE_URL", "sqlite:////proc/none/replay.sqlite")
+    result = CliRunner().invoke(main, ["serve"])
+    assert result.exit_code == 1 and "CDS_REPLAY_DATABASE_URL" in result.stderr
+
+
 def test_help_tells_of_every_setting() -> None:
     text = CliRunner().invoke(main, ["serve", "--help"]).stdout
     assert [setting.name for setting in SETTINGS if setting.name not in text] == []

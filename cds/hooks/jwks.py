@@ -164,8 +164,11 @@ def _usable(content: bytes) -> list[Json]:
 
 
 def _for_signatures(key: Json) -> bool:
+    """Whether a key may verify signatures. One that names its algorithm may, whatever its `use`: the public CDS Hooks
+    sandbox publishes an ES256 key as "enc"."""
     operations = key.get("key_ops", ["verify"])
-    return key.get("use", "sig") == "sig" and "d" not in key and isinstance(operations, list) and "verify" in operations
+    meant = key.get("use", "sig") == "sig" or str(key.get("alg")) in ALGORITHMS
+    return meant and "d" not in key and isinstance(operations, list) and "verify" in operations
 
 
 def _read(url: str, timer: Callable[[], float]) -> bytes:

@@ -19,6 +19,7 @@ from cds.hooks.doctor import Report, Severity, examine
 from cds.hooks.doctor.cards import problems
 from cds.hooks.doctor.templates import template_problems
 from cds.hooks.prefetch import templates
+from cds.hooks.signing import Signer, make_key
 
 ROOT = Path(__file__).resolve().parents[2]
 QUERIES = templates(["Patient", "Condition", "Observation", "Immunization"])
@@ -250,6 +251,12 @@ def test_a_service_that_wants_signatures(stub: Stub, look: Callable[..., Report]
     report = look()
     assert rules(report, Severity.ERROR) == {12}
     assert "--sign" in str(report.of(Severity.ERROR)[0].remedy)
+
+
+def test_signatures_that_nobody_looks_at(stub: Stub, look: Callable[..., Report]) -> None:
+    stub.statuses["unsigned"] = 401
+    signer = Signer("https://ehr.example", make_key("ES256"), "k", "ES256")
+    assert rules(look(signer=signer), Severity.ERROR) == {71, 72, 74, 75}
 
 
 def test_feedback_is_optional(stub: Stub, look: Callable[..., Report]) -> None:

@@ -20,15 +20,19 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from flask import Flask
 from signed import ISSUER, KEYS, OTHER, PUBLIC_URL, KeyServer, claims, jwks, published, token
 from sqlalchemy import create_engine, text
+from werkzeug.test import TestResponse
 
+from cds.app import create_app
 from cds.errors import ContentError, TrustUnavailableError, UntrustedCallError
 from cds.hooks import jwks as jwks_module
 from cds.hooks.jwks import ALGORITHMS, KeySet
 from cds.hooks.replay import ReplayStore
 from cds.hooks.signing import Signer, make_key, pem, public_jwk
 from cds.hooks.trust import Trust
+from cds.settings import Settings
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PATH = "/cds-services/trial-match"
@@ -416,7 +420,9 @@ def test_keys_that_are_not_for_this_are_passed_over(server: KeyServer) -> None:
     private = jwt.algorithms.ECAlgorithm.to_jwk(KEYS["ES384"], as_dict=True)
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     server.content = jwks(
-        {**es384, "kid": "encrypts", "use": "enc"},
+        {**{name: value for name, value in es384.items() if name != "alg"}, "kid": "encrypts", "use": "enc"},
+        {**es384, "kid": "agrees", "use": "enc", "alg": "ECDH-ES"},
+        {**es384, "kid": "odd algorithm", "use": "enc", "alg": ["ES384"]},
         {**es384, "kid": "signs", "key_ops": ["sign"]},
         {**es384, "kid": "off the curve", "x": es384["y"]},
         {**es384, "kid": "odd", "x": 5},
@@ -432,6 +438,17 @@ def test_keys_that_are_not_for_this_are_passed_over(server: KeyServer) -> None:
     keys = KeySet(server.url)
     for key in orjson.loads(server.content)["keys"]:
         assert keys.find(str(key["kid"]), "RS384" if key["kid"] == "short" else "ES384") is None, key["kid"]
+
+
+def test_calls_as_the_public_sandbox_signs_them(server: KeyServer, database: str) -> None:
+    """Its key is published with use "enc" beside alg ES256; its tokens name their jku and a sub."""
+    key = {**public_jwk(KEYS["ES256"], kid="d9cd"), "use": "enc"}
+    server.content = jwks(key)
+    trust = Trust([(ISSUER, server.url)], public_url=PUBLIC_URL, replays=ReplayStore.open(database))
+    header = {"kid": "d9cd", "jku": server.url}
+    for path in ("/cds-services", PATH):
+        signed = token(PUBLIC_URL + path, NOW, algorithm="ES256", header=header, sub="client")
+        assert admit(trust, signed, path) == ISSUER
 
 
 def test_a_key_serves_the_algorithms_of_its_kind_alone(server: KeyServer) -> None:
@@ -507,6 +524,55 @@ def test_a_locked_store_is_waited_for_a_little(database: str, monkeypatch: pytes
 def test_a_store_that_cannot_be_opened_is_said_at_start(url: str) -> None:
     with pytest.raises(ContentError, match="CDS_REPLAY_DATABASE_URL"):
         ReplayStore.open(url)
+
+
+# ---- at the door
+
+
+@pytest.fixture
+def signed_app(server: KeyServer, database: str) -> Flask:
+    """The service with signed calls, at PUBLIC_URL."""
+    environment = {
+        "CDS_TRUSTED_CLIENTS": f"{ISSUER}|{server.url}",
+        "CDS_PUBLIC_URL": PUBLIC_URL,
+        "CDS_REPLAY_DATABASE_URL": database,
+    }
+    return create_app(Settings.from_environment(environment), clock=lambda: NOW)
+
+
+def get(app: Flask, signed: str) -> TestResponse:
+    return app.test_client().get("/cds-services", headers={"Authorization": f"Bearer {signed}"})
+
+
+def test_what_is_wrong_is_said_and_the_token_never(signed_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    signed = token(PUBLIC_URL, NOW)
+    with caplog.at_level(logging.DEBUG):
+        answer = get(signed_app, signed)
+    assert answer.status_code == 401
+    assert "aud" in answer.json["issue"][0]["diagnostics"]  # type: ignore[index]
+    assert 'error_description="aud is not the URL that was called"' in answer.headers["WWW-Authenticate"]
+    for part in signed.split("."):
+        assert part not in answer.text + str(answer.headers) + caplog.text
+    assert get(signed_app, token(PUBLIC_URL + "/cds-services", NOW)).status_code == 200
+
+
+def test_what_expired_is_told_as_expired(signed_app: Flask) -> None:
+    answer = get(signed_app, token(PUBLIC_URL + "/cds-services", NOW - timedelta(hours=1)))
+    assert (answer.status_code, answer.json["issue"][0]["code"]) == (401, "expired")  # type: ignore[index]
+
+
+def test_where_trust_cannot_be_known_it_is_503(signed_app: Flask, database: str, server: KeyServer) -> None:
+    with create_engine(database).begin() as connection:
+        connection.execute(text("drop table used_token"))
+    answer = get(signed_app, token(PUBLIC_URL + "/cds-services", NOW))
+    assert answer.status_code == 503 and answer.headers["Retry-After"]
+    assert "jti" in answer.json["issue"][0]["diagnostics"]  # type: ignore[index]
+    assert signed_app.test_client().get("/health").status_code == 200
+
+
+def test_where_keys_cannot_be_had_it_is_503(signed_app: Flask, server: KeyServer) -> None:
+    server.answer = _status(500)
+    assert get(signed_app, token(PUBLIC_URL + "/cds-services", NOW)).status_code == 503
 
 
 # ---- the client's side

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -166,6 +168,34 @@ def _trust(report: Report, probe: Probe, signer: Signer | None) -> None:
         "answer 401",
         Severity.WARNING,
     )
+    if signer:
+        _signatures(report, probe, signer)
+
+
+def _signatures(report: Report, probe: Probe, signer: Signer) -> None:
+    """Tokens that must be refused: for another URL, used before, not signed at all."""
+    now = datetime.now(UTC)
+    good = signer.authorization(report.url + _DISCOVERY, now=now)
+    header, claims, _ = good.removeprefix("Bearer ").split(".")
+    unsigned = urlsafe_b64encode(orjson.dumps({"alg": "none", "kid": signer.kid, "typ": "JWT"})).rstrip(b"=").decode()
+    probe.get(_DISCOVERY, headers={"Authorization": good})
+    for rule, what, authorization in (
+        (71, "a token for another URL", signer.authorization("https://elsewhere.example/cds-services", now=now)),
+        (72, "a token with alg none", f"Bearer {unsigned}.{claims}."),
+        (74, "a token with a foreign signature", f"Bearer {header}.{claims}.{'A' * 128}"),
+        (75, "a token that was used before", good),
+    ):
+        answer = probe.get(_DISCOVERY, headers={"Authorization": authorization})
+        if answer:
+            report.expect(
+                answer.status == 401,
+                rule,
+                _DISCOVERY,
+                f"{what} is refused",
+                f"{what} gives {answer.status}",
+                "answer 401",
+                Severity.WARNING if answer.status == 403 else Severity.ERROR,
+            )
 
 
 def _cors(report: Report, probe: Probe, path: str) -> None:
