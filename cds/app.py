@@ -10,8 +10,11 @@ from typing import Any
 from flask import Flask, Response
 
 from cds.elm.values.quantity import load_units
-from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response
+from cds.hooks.openapi import openapi
+from cds.hooks.replay import ReplayStore
+from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, require_trust
 from cds.hooks.service import load_services
+from cds.hooks.trust import Trust
 from cds.settings import Settings
 from cds.trials.catalog import Catalog
 
@@ -30,6 +33,10 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
     app.url_map.merge_slashes = False
     app.register_blueprint(blueprint(services, clock=clock, timezone=settings.timezone))
     answer_errors(app)
+    if settings.trusted_clients:
+        replays = ReplayStore.open(settings.replay_database_url)
+        trust = Trust(settings.trusted_clients, public_url=settings.public_url, replays=replays)
+        require_trust(app, trust, clock=clock)
     app.after_request(allow_browsers)
 
     @app.get("/")
@@ -38,6 +45,7 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
             {
                 "what": "CDS Hooks services that find a clinical trial for the patient whose chart is open",
                 "discovery": "/cds-services",
+                "description": "/openapi.json",
                 "services": [f"/cds-services/{service}" for service in services],
                 "trials": [trial.title for trial in catalog.active],
                 "try": [
@@ -47,6 +55,12 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
                 ],
             }
         )
+
+    description = openapi(services, public_url=settings.public_url, signed=bool(settings.trusted_clients))
+
+    @app.get("/openapi.json")
+    def describe() -> Response:
+        return json_response(description)
 
     @app.get("/health")
     def health() -> Response:

@@ -5,6 +5,8 @@
     CdsError                       what was wrong, where, what to do; knows its FHIR issue code
       RequestError                 the caller sent what we cannot accept            (invalid)
       DataUnavailableError         what the trials need cannot be had               (incomplete; HTTP 412)
+      UntrustedCallError           a call that is not signed as it must be          (login; HTTP 401)
+      TrustUnavailableError        whether a call may be trusted cannot be known    (transient; HTTP 503)
       RecordError                  a bundle that is no single patient's record      (invalid)
       ContentError                 trial or service content that cannot be loaded   (exception; at start)
         TranslationError           CQL that does not translate                      (file:line:column)
@@ -49,6 +51,18 @@ class DataUnavailableError(CdsError):
     """Patient data that the trials need and that cannot be had (CDS Hooks: HTTP 412)."""
 
     issue = "incomplete"
+
+
+class UntrustedCallError(CdsError):
+    """A call that is not signed as it must be; `where` is the claim or header that is wrong, never its value."""
+
+    issue = "login"
+
+
+class TrustUnavailableError(CdsError):
+    """Whether a call may be trusted cannot be known now: the caller's keys or the store of used tokens are away."""
+
+    issue = "transient"
 
 
 class RecordError(CdsError):

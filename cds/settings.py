@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cds.errors import ContentError
@@ -51,6 +53,56 @@ def _zone(text: str) -> ZoneInfo:
         raise ValueError("is no IANA time zone, such as Europe/Berlin") from error
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return text.lower() == "true"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is reached from this machine alone: ``localhost``, 127.0.0.0/8 or ::1."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _address(text: str, *, schemes: tuple[str, ...] = ("https", "http")) -> str:
+    """An absolute URL without credentials, query or fragment; http serves on loopback alone."""
+    parts = urlsplit(text)
+    if parts.scheme not in schemes or not (parts.hostname or (parts.scheme == "file" and parts.path)):
+        raise ValueError(f"is no absolute URL ({', '.join(schemes)})")
+    if parts.username is not None or parts.query or parts.fragment or not text.isascii() or " " in text:
+        raise ValueError("is a URL with credentials, query, fragment or signs that need escaping")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("is http, which anyone on the way can read and change: use https")
+    _ = parts.port  # ValueError for what is no port
+    return text
+
+
+def _public_url(text: str) -> str:
+    return _address(text).rstrip("/") if text else ""
+
+
+def _clients(text: str) -> tuple[tuple[str, str], ...]:
+    """``issuer|jwks-url,issuer|jwks-url`` as pairs."""
+    clients = []
+    problems = []
+    for one in text.split(",") if text.strip() else ():
+        issuer, divided, url = (part.strip() for part in one.partition("|"))
+        try:
+            if not (issuer and divided and url):
+                raise ValueError("is not issuer|jwks-url")
+            if (issuer, url) in clients:
+                raise ValueError("stands twice")
+            clients.append((issuer, _address(url, schemes=("https", "http", "file"))))
+        except ValueError as error:
+            problems.append(f"{one.strip()!r} {error}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return tuple(clients)
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_HOST", "127.0.0.1", "the address that the service listens on", str),
     Setting("CDS_PORT", "8080", "the port that the service listens on", _port),
@@ -59,6 +111,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_HOOKS", str(_ROOT / "hooks"), "the folder of the services as an EHR sees them", _folder),
     Setting("CDS_TIMEZONE", "UTC", "where a date-time without offset is read, and whose date is today's", _zone),
     Setting("CDS_MAX_BODY", str(32 * 1024 * 1024), "the largest request that is accepted, in bytes", _number),
+    Setting("CDS_PUBLIC_URL", "", "the URL by which clients call the service; what `aud` must name", _public_url),
+    Setting("CDS_TRUSTED_CLIENTS", "", "who may call: issuer|jwks-url, comma-separated; then all sign", _clients),
+    Setting("CDS_ALLOW_ANYONE", "false", "unsigned calls from other machines are answered", _flag),
+    Setting(
+        "CDS_REPLAY_DATABASE_URL",
+        f"sqlite:///{_ROOT / '.data' / 'replay.sqlite'}",
+        "the database of the tokens that were used, shared by all workers",
+        str,
+    ),
     Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
 )
 
@@ -74,12 +135,26 @@ class Settings:
     hooks: Path
     timezone: tzinfo
     max_body: int
+    public_url: str
+    trusted_clients: tuple[tuple[str, str], ...]
+    allow_anyone: bool
+    replay_database_url: str = field(repr=False)  # it may hold a password
     cache: Path
 
     @property
     def address(self) -> str:
         """Host and port as they stand in a URL: an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def who_may_call(self) -> str:
+        """One sentence for whoever starts the service."""
+        if self.trusted_clients:
+            issuers = ", ".join(dict.fromkeys(issuer for issuer, _ in self.trusted_clients))
+            return f"Every call must be signed, for {self.public_url}, by: {issuers}."
+        if self.allow_anyone:
+            return "Calls need no signature (CDS_ALLOW_ANYONE): whoever reaches this address may call."
+        return "Calls need no signature (no CDS_TRUSTED_CLIENTS): the service listens on loopback alone."
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -95,6 +170,26 @@ class Settings:
                 values[setting.name.removeprefix("CDS_").lower()] = setting.read(text)
             except ValueError as error:
                 problems.append(f"{setting.name}={text!r}: {error}")
+        problems += _contradictions(values)
         if problems:
             raise ContentError("; ".join(problems), where="environment", remedy="correct or unset these variables")
-        return cls(**values)
+        settings = cls(**values)
+        return settings if settings.public_url else replace(settings, public_url=f"http://{settings.address}")
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong between settings that are right, each for itself. Those that could not be read are absent."""
+    clients, anyone, host = values.get("trusted_clients"), values.get("allow_anyone"), values.get("host")
+    problems = []
+    if clients and anyone:
+        problems.append("CDS_ALLOW_ANYONE=true contradicts CDS_TRUSTED_CLIENTS: unset one of them")
+    if host is None or is_loopback(host):
+        return problems
+    if clients == () and anyone is False:
+        problems.append(
+            f"CDS_HOST={host!r}: would let every machine that reaches it call: set CDS_TRUSTED_CLIENTS, "
+            "or CDS_ALLOW_ANYONE=true where something in front authenticates"
+        )
+    if clients and values.get("public_url") == "":
+        problems.append("CDS_PUBLIC_URL: is needed with CDS_TRUSTED_CLIENTS: signed calls name it in aud")
+    return problems

@@ -59,7 +59,71 @@ def test_an_empty_variable_means_the_default() -> None:
     ("host", "address"), [("127.0.0.1", "127.0.0.1:8080"), ("::1", "[::1]:8080"), ("cds.example", "cds.example:8080")]
 )
 def test_an_address_stands_as_in_a_url(host: str, address: str) -> None:
-    assert Settings.from_environment({"CDS_HOST": host}).address == address
+    environment = {"CDS_HOST": host, "CDS_ALLOW_ANYONE": "true"}
+    assert Settings.from_environment(environment).address == address
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "cds.example", "localhost.example"])
+def test_unsigned_calls_from_other_machines_are_a_decision(host: str) -> None:
+    with pytest.raises(ContentError, match="CDS_ALLOW_ANYONE"):
+        Settings.from_environment({"CDS_HOST": host})
+    opened = Settings.from_environment({"CDS_HOST": host, "CDS_ALLOW_ANYONE": "true"})
+    assert "whoever reaches" in opened.who_may_call
+    signed = {"CDS_TRUSTED_CLIENTS": "i|https://e.example/jwks", "CDS_PUBLIC_URL": "https://c.example/b/"}
+    closed = Settings.from_environment({"CDS_HOST": host, **signed})
+    assert closed.public_url == "https://c.example/b"
+    assert "must be signed" in closed.who_may_call and "by: i." in closed.who_may_call
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_signature(host: str) -> None:
+    settings = Settings.from_environment({"CDS_HOST": host})
+    assert "loopback alone" in settings.who_may_call
+    assert settings.public_url == f"http://{settings.address}"
+
+
+CLIENT = "i|https://e.example/jwks"
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"CDS_TRUSTED_CLIENTS": "i"}, "is not issuer|jwks-url"),
+        ({"CDS_TRUSTED_CLIENTS": "|https://e.example"}, "is not issuer|jwks-url"),
+        ({"CDS_TRUSTED_CLIENTS": "i|"}, "is not issuer|jwks-url"),
+        ({"CDS_TRUSTED_CLIENTS": "i|http://e.example/jwks"}, "use https"),
+        ({"CDS_TRUSTED_CLIENTS": "i|ftp://e.example/jwks"}, "no absolute URL"),
+        ({"CDS_TRUSTED_CLIENTS": "i|https://a:b@e.example/jwks"}, "credentials"),
+        ({"CDS_TRUSTED_CLIENTS": f"{CLIENT},,{CLIENT}"}, "stands twice"),
+        ({"CDS_TRUSTED_CLIENTS": CLIENT, "CDS_ALLOW_ANYONE": "true"}, "contradicts"),
+        ({"CDS_TRUSTED_CLIENTS": CLIENT, "CDS_HOST": "0.0.0.0"}, "CDS_PUBLIC_URL: is needed"),
+        ({"CDS_ALLOW_ANYONE": "yes"}, "neither true nor false"),
+        ({"CDS_PUBLIC_URL": "cds.example"}, "no absolute URL"),
+        ({"CDS_PUBLIC_URL": "http://cds.example"}, "use https"),
+        ({"CDS_PUBLIC_URL": "https://cds.example:99999"}, "CDS_PUBLIC_URL"),
+        ({"CDS_PUBLIC_URL": "https://cds.example?x"}, "query"),
+    ],
+)
+def test_what_is_wrong_about_trust_is_told(environment: dict[str, str], told: str) -> None:
+    with pytest.raises(ContentError) as raised:
+        Settings.from_environment(environment)
+    assert told in str(raised.value)
+
+
+def test_several_clients_several_key_sets() -> None:
+    text = " a | https://a.example/jwks , a|file:/keys.json,b|http://127.0.0.1:9/jwks"
+    settings = Settings.from_environment({"CDS_TRUSTED_CLIENTS": text})
+    assert settings.trusted_clients == (
+        ("a", "https://a.example/jwks"),
+        ("a", "file:/keys.json"),
+        ("b", "http://127.0.0.1:9/jwks"),
+    )
+    assert "by: a, b." in settings.who_may_call
+
+
+def test_passwords_of_databases_are_not_shown() -> None:
+    settings = Settings.from_environment({"CDS_REPLAY_DATABASE_URL": "postgresql://u:secret@h/d"})
+    assert "secret" not in repr(settings)
 
 
 @pytest.mark.parametrize("folder", ["CDS_PLANDEFINITIONS", "CDS_HOOKS"])
@@ -75,6 +139,24 @@ def test_serve_with_content_that_cannot_be_loaded_stops(monkeypatch: pytest.Monk
     result = CliRunner().invoke(main, ["serve"])
     assert result.exit_code == 1
     assert str(tmp_path) in result.stderr
+
+
+def test_serve_says_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cds.app.run", lambda *_: None)
+    assert "listens on loopback alone" in CliRunner().invoke(main, ["serve"]).stdout
+    monkeypatch.setenv("CDS_HOST", "0.0.0.0")
+    refused = CliRunner().invoke(main, ["serve"])
+    assert refused.exit_code == 1 and "CDS_TRUSTED_CLIENTS" in refused.stderr
+    monkeypatch.setenv("CDS_ALLOW_ANYONE", "true")
+    assert "whoever reaches this address" in CliRunner().invoke(main, ["serve"]).stdout
+
+
+def test_serve_with_a_store_that_cannot_be_opened_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cds.app.run", lambda *_: None)
+    monkeypatch.setenv("CDS_TRUSTED_CLIENTS", "i|https://e.example/jwks")
+    monkeypatch.setenv("CDS_REPLAY_DATABASE_URL", "sqlite:////proc/none/replay.sqlite")
+    result = CliRunner().invoke(main, ["serve"])
+    assert result.exit_code == 1 and "CDS_REPLAY_DATABASE_URL" in result.stderr
 
 
 def test_help_tells_of_every_setting() -> None:

@@ -27,6 +27,7 @@ def serve() -> None:
 
     settings = environment()
     application = usable(lambda: create_app(settings))
+    click.echo(settings.who_may_call)
     url = f"http://{settings.address}"
     click.echo(f"Try: curl {url}/cds-services   or: .venv/bin/cds fire hooks/trial-match/requests/ --to {url}")
     run(application, settings)

@@ -13,8 +13,16 @@ import orjson
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
-from cds.errors import CdsError, DataUnavailableError, RecordError, RequestError
+from cds.errors import (
+    CdsError,
+    DataUnavailableError,
+    RecordError,
+    RequestError,
+    TrustUnavailableError,
+    UntrustedCallError,
+)
 from cds.hooks.service import Service
+from cds.hooks.trust import Trust
 
 _log = logging.getLogger("cds.hooks")
 
@@ -23,6 +31,8 @@ Clock = Callable[[], datetime]
 
 #: FHIR issue codes for HTTP statuses (http://hl7.org/fhir/issue-type).
 _ISSUES = {404: "not-found", 405: "not-supported", 413: "too-long", 415: "not-supported"}
+#: What tells nothing of patients and is asked by what cannot sign: load balancers, monitoring, people at a browser.
+_OPEN = frozenset(("/", "/health", "/ready", "/metrics", "/openapi.json"))
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -55,6 +65,15 @@ def blueprint(services: Mapping[str, Service], *, clock: Clock, timezone: tzinfo
     return routes
 
 
+def require_trust(app: Flask, trust: Trust, *, clock: Clock) -> None:
+    """Lets `app` answer signed calls alone: whatever is not open, what is not there included."""
+
+    @app.before_request
+    def admit() -> None:
+        if request.method != "OPTIONS" and request.path not in _OPEN:  # browsers ask leave (CORS) without credentials
+            trust.admit(request.headers.get("Authorization"), request.path, now=clock())
+
+
 def json_response(content: Json, status: int = 200) -> Response:
     """`content` as a JSON answer."""
     return Response(orjson.dumps(content), status=status, mimetype="application/json")
@@ -70,6 +89,25 @@ def answer_errors(app: Flask) -> None:
             return failed(error)
         _log.info("%s: %d, %s", request.path[:100], status, error.where)
         return _outcome(status, error.issue, str(error))
+
+    @app.errorhandler(UntrustedCallError)
+    def untrusted(error: UntrustedCallError) -> Response:
+        _drain()
+        _log.info("%s: 401, %s", request.path[:100], error.where)
+        response = _outcome(401, error.issue, str(error))
+        challenge = 'Bearer realm="cds-services"'  # RFC 6750, 3
+        if "Authorization" in request.headers:
+            challenge += f', error="invalid_token", error_description="{error.where} {error.message}"'
+        response.headers["WWW-Authenticate"] = challenge
+        return response
+
+    @app.errorhandler(TrustUnavailableError)
+    def undecided(error: TrustUnavailableError) -> Response:
+        _drain()
+        _log.error("%s: 503, %s", request.path[:100], error)
+        response = _outcome(503, error.issue, str(error))
+        response.headers["Retry-After"] = "30"
+        return response
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
@@ -100,7 +138,7 @@ def allow_browsers(response: Response) -> Response:
     """`response` with the headers by which browsers let pages of other origins read it (Fetch standard, CORS)."""
     headers = response.headers
     headers["Access-Control-Allow-Origin"] = "*"
-    headers["Access-Control-Expose-Headers"] = "ETag"
+    headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, WWW-Authenticate"
     if request.method == "OPTIONS":
         headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
         headers["Access-Control-Allow-Headers"] = "Accept, Authorization, Content-Type, If-None-Match"
