@@ -5,6 +5,7 @@
     CdsError                       what was wrong, where, what to do; knows its FHIR issue code
       RequestError                 the caller sent what we cannot accept            (invalid)
       DataUnavailableError         what the trials need cannot be had               (incomplete; HTTP 412)
+      StoreUnavailableError        what was sent cannot be stored now               (transient; HTTP 503)
       RecordError                  a bundle that is no single patient's record      (invalid)
       ContentError                 trial or service content that cannot be loaded   (exception; at start)
         TranslationError           CQL that does not translate                      (file:line:column)
@@ -51,6 +52,12 @@ class DataUnavailableError(CdsError):
     issue = "incomplete"
 
 
+class StoreUnavailableError(CdsError):
+    """The database cannot be reached or written now; what was sent is not stored, and may be sent again."""
+
+    issue = "transient"
+
+
 class RecordError(CdsError):
     """A bundle that is not the record of exactly one patient."""
 
@@ -89,3 +96,11 @@ class EvaluationError(ElmError):
 
 class UnitError(EvaluationError):
     """Units that are unknown, or cannot be converted into one another."""
+
+
+def place_of(error: BaseException) -> str:
+    """Where an exception was raised, as ``file:line``: unlike its message, that never holds patient data."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else "?"

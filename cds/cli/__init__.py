@@ -1,6 +1,6 @@
 """The command `cds`: a module for each subcommand."""
 
-from cds.cli import fire, match, serve, translate
+from cds.cli import feedback, fire, match, serve, translate
 from cds.cli.command import main
 
-__all__ = ["fire", "main", "match", "serve", "translate"]
+__all__ = ["feedback", "fire", "main", "match", "serve", "translate"]

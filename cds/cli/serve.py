@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import click
 
@@ -23,10 +26,16 @@ def _short(default: str) -> str:
 @main.command("serve", help=_help_ofenvironment())
 def serve() -> None:
     """Serves with gunicorn until it is told to stop; the content is loaded, and checked, once, before."""
+    settings = environment()
+    folder = Path(mkdtemp(prefix="cds-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # prometheus_client reads it when it is imported
     from cds.app import create_app, run
 
-    settings = environment()
-    application = usable(lambda: create_app(settings))
+    try:
+        application = usable(lambda: create_app(settings, metrics_folder=folder))
+    except click.ClickException:
+        rmtree(folder)
+        raise
     url = f"http://{settings.address}"
     click.echo(f"Try: curl {url}/cds-services   or: .venv/bin/cds fire hooks/trial-match/requests/ --to {url}")
-    run(application, settings)
+    run(application, settings, at_end=partial(rmtree, folder, ignore_errors=True))

@@ -1,0 +1,71 @@
+"""The database of the feedback: its engine, and its migration to the tables of this version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+#: Seconds that a locked or distant database is waited for.
+WAIT = 2
+#: Names our migration among all that may ask PostgreSQL for an advisory lock.
+_LOCK = 0x7472_6961_6C73
+
+_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+
+def engine(url: str) -> Engine:
+    """An engine for a SQLite file or a PostgreSQL database. Nothing is opened yet, so processes may still part.
+
+    A SQLite file is opened anew for each transaction: what replaces a file that was removed is then seen.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": WAIT})
+        event.listen(made, "connect", _configure)
+        event.listen(made, "begin", _begin)
+        return made
+    waits = f"-c statement_timeout={WAIT}s -c lock_timeout={WAIT}s"
+    limits = {"connect_timeout": WAIT, "options": waits}
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_timeout=WAIT, connect_args=limits
+    )
+
+
+def _configure(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where _begin says, the tables' making included
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not hinder one another
+    cursor.execute("PRAGMA synchronous=FULL")  # what was answered with 200 outlives a power cut
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """Takes the write lock at once: a transaction that reads first and then waits for it would fail instead."""
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads") else "BEGIN IMMEDIATE")
+
+
+def migrate(engine: Engine) -> None:
+    """Brings the tables to this version. Safe when many processes do it at once: one works, the others wait."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect().execution_options(reads=True) as connection:
+        if MigrationContext.configure(connection).get_current_revision() == scripts.get_current_head():
+            return
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '30s'")
+            connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
