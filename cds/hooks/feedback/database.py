@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-#: Seconds that a locked or distant database is waited for.
+#: Seconds that a locked or distant database is waited for, and for which one that failed is not asked again.
 WAIT = 2
+PAUSE = 1.0
 #: Names our migration among all that may ask PostgreSQL for an advisory lock.
 _LOCK = 0x7472_6961_6C73
 
@@ -28,9 +29,8 @@ def engine(url: str) -> Engine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": WAIT})
+        event.listen(made, "do_connect", _make_folder)
         event.listen(made, "connect", _configure)
         event.listen(made, "begin", _begin)
         return made
@@ -39,6 +39,11 @@ def engine(url: str) -> Engine:
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_timeout=WAIT, connect_args=limits
     )
+
+
+def _make_folder(_dialect: object, _record: object, arguments: tuple[Any, ...], _options: object) -> None:
+    """Makes the folder of the file, for this user alone."""
+    Path(arguments[0]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cds.errors import StoreUnavailableError
+from cds.hooks.feedback import database
 from cds.hooks.feedback.cards import IssuedCard
 from cds.hooks.feedback.database import engine, migrate
 from cds.hooks.feedback.reported import Feedback, Reaction
@@ -30,13 +31,12 @@ class FeedbackStore:
     """Cards issued and feedback on them. Every call raises StoreUnavailableError where the database does not serve.
 
     The tables are made when they are first needed, and again after a failure: the database may come late, or be
-    replaced. Nothing is half written: each call is one transaction.
+    replaced. After a failure the next calls fail at once for a moment, so that threads do not queue up before a
+    database that is away. Nothing is half written: each call is one transaction.
     """
 
-    def __init__(self, url: str, *, pause: float = 1.0) -> None:
-        """A database that failed is not asked again for `pause` seconds: who asks then does not wait for it."""
+    def __init__(self, url: str) -> None:
         self._engine = engine(url)
-        self._pause = pause
         self._failed = (-inf, "")
         self._ready = False
         self._migrating = threading.Lock()
@@ -148,7 +148,7 @@ class FeedbackStore:
 
     def _recently_failed(self) -> None:
         when, problem = self._failed
-        if monotonic() - when < self._pause:
+        if monotonic() - when < database.PAUSE:
             raise StoreUnavailableError(problem, where="CDS_DATABASE_URL", remedy=_REMEDY)
 
     def _insert(self, table: Any) -> Any:
