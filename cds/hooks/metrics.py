@@ -44,7 +44,7 @@ class Metrics:
         self._lost = counter("cds_cards_lost", "Cards issued that could not be recorded")
 
     def answered(self, endpoint: str, service: str, status: int, seconds: float) -> None:
-        """Counts one answer of a route (`endpoint`: call, feedback, discover, ...); `service` is empty where none is."""
+        """Counts one answer of a route (`endpoint`: call, feedback, discover, ...); `service` may be empty."""
         self._requests.labels(endpoint, service, str(status)).inc()
         if service:
             self._seconds.labels(endpoint, service).observe(seconds)

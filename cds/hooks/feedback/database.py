@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import DisconnectionError
 
 #: Seconds that a locked or distant database is waited for, and for which one that failed is not asked again.
 WAIT = 2
@@ -25,13 +25,14 @@ _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 def engine(url: str) -> Engine:
     """An engine for a SQLite file or a PostgreSQL database. Nothing is opened yet, so processes may still part.
 
-    A SQLite file is opened anew for each transaction: what replaces a file that was removed is then seen.
+    A SQLite file that was removed or replaced is noticed: a connection to it would write into nowhere.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        made = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": WAIT})
+        made = create_engine(parsed, pool_timeout=WAIT, connect_args={"timeout": WAIT})
         event.listen(made, "do_connect", _make_folder)
         event.listen(made, "connect", _configure)
+        event.listen(made, "checkout", _check_file)
         event.listen(made, "begin", _begin)
         return made
     waits = f"-c statement_timeout={WAIT}s -c lock_timeout={WAIT}s"
@@ -46,12 +47,28 @@ def _make_folder(_dialect: object, _record: object, arguments: tuple[Any, ...], 
     Path(arguments[0]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _configure(connection: Any, _record: object) -> None:
+def _file(connection: Any) -> tuple[int, int] | None:
+    """Which file stands where a connection's file is to be."""
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check_file(connection: Any, record: Any, _proxy: object) -> None:
+    if _file(connection) != record.info["file"]:
+        raise DisconnectionError
+
+
+def _configure(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # transactions begin where _begin says, the tables' making included
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not hinder one another
     cursor.execute("PRAGMA synchronous=FULL")  # what was answered with 200 outlives a power cut
     cursor.close()
+    record.info["file"] = _file(connection)
 
 
 def _begin(connection: Connection) -> None:

@@ -40,6 +40,7 @@ class FeedbackStore:
         self._failed = (-inf, "")
         self._ready = False
         self._migrating = threading.Lock()
+        self._writing = threading.Lock()
 
     def open(self) -> None:
         """Makes the tables, so that what is wrong shows at start."""
@@ -128,8 +129,18 @@ class FeedbackStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._told(), self._engine.begin() as connection:
+        with self._told(), self._turn(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Lets the threads of this process write one after the other, as SQLite does, but in the order they come."""
+        if not self._writing.acquire(timeout=database.WAIT):
+            raise TimeoutError("others are writing")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

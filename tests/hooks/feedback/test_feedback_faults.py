@@ -35,9 +35,11 @@ def pragma(store: FeedbackStore, statement: str) -> Iterator[None]:
     def begin(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(statement).close()
 
+    store.close()
     event.listen(store._engine, "connect", begin)
     yield
     event.remove(store._engine, "connect", begin)
+    store.close()
 
 
 @contextmanager
@@ -101,7 +103,7 @@ def test_what_is_there_is_read_while_somebody_writes(file: Path) -> None:
 def test_a_folder_that_cannot_be_made_and_then_can(file: Path) -> None:
     file.write_text("in the way")
     store = store_at(file / "feedback.sqlite")
-    with pytest.raises(StoreUnavailableError, match="FileExistsError|NotADirectoryError"):
+    with pytest.raises(StoreUnavailableError, match=r"FileExistsError|NotADirectoryError"):
         store.open()
     file.unlink()
     store.add_cards([card("a")])
