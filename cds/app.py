@@ -117,7 +117,7 @@ def run(app: Flask, settings: Settings, at_end: Callable[[], None] = lambda: Non
             options: dict[str, Any] = {
                 "bind": settings.address,
                 "workers": settings.workers,
-                "threads": 4,
+                "threads": 16,
                 "worker_class": "gthread",
                 "worker_tmp_dir": "/dev/shm"
                 if Path("/dev/shm").is_dir()
