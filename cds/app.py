@@ -25,7 +25,7 @@ from cds.trials.catalog import Catalog
 _log = logging.getLogger("cds.app")
 
 #: Seconds that a client may be silent while it sends a request: a thread waits for it.
-_SILENCE = 10
+_SILENCE = 5
 #: Seconds for requests under way, and then for the cards that wait to be recorded, when the service is told to stop.
 _GRACE, _FLUSH = 20, 5
 
