@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,8 @@ def _check_file(connection: Any, record: Any, _proxy: object) -> None:
 def _configure(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # transactions begin where _begin says, the tables' making included
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not hinder one another
+    with suppress(sqlite3.OperationalError):  # another process is switching it, and SQLite does not wait for that
+        cursor.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not hinder one another
     cursor.execute("PRAGMA synchronous=FULL")  # what was answered with 200 outlives a power cut
     cursor.close()
     record.info["file"] = _file(connection)
