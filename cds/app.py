@@ -4,34 +4,69 @@ from __future__ import annotations
 
 import gc
 import logging
-from datetime import UTC, datetime
+import socket
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response
 
+from cds import logs
 from cds.elm.values.quantity import load_units
+from cds.errors import StoreUnavailableError
+from cds.hooks.feedback import FeedbackStore, Recorder
+from cds.hooks.metrics import CONTENT_TYPE, Metrics
 from cds.hooks.openapi import openapi
 from cds.hooks.replay import ReplayStore
-from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, require_trust
+from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, observe, require_trust
 from cds.hooks.service import load_services
 from cds.hooks.trust import Trust
 from cds.settings import Settings
 from cds.trials.catalog import Catalog
+
+_log = logging.getLogger("cds.app")
+
+#: Seconds that a client may be silent while it sends a request: a thread waits for it.
+_SILENCE = 5
+#: Seconds for requests under way, and then for the cards that wait to be recorded, when the service is told to stop.
+_GRACE, _FLUSH = 20, 5
+
+
+#: Where Linux keeps files in memory: the workers' heartbeats wait for no disk there.
+_MEMORY = "/dev/shm"
 
 
 def _clock() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
-    """The service that `settings` describe. All content is loaded here: what cannot serve raises ContentError now."""
+def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Path | None = None) -> Flask:
+    """The service that `settings` describe. All content is loaded here: what cannot serve raises ContentError now.
+
+    A database that does not serve stops nothing: it is tried again when it is needed. In `metrics_folder` the counts
+    of several processes meet (PROMETHEUS_MULTIPROC_DIR).
+    """
     catalog = Catalog.load(settings.plandefinitions)
     services = load_services(settings.hooks, catalog)
+    metrics = Metrics(metrics_folder)
+    store = FeedbackStore(settings.database_url)
+    recorder = Recorder(
+        store,
+        retention=timedelta(days=settings.retention_days),
+        today=lambda: clock().astimezone(UTC).date(),
+        counted=metrics.recorded,
+    )
 
     app = Flask("cds", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.extensions |= {"store": store, "recorder": recorder}
     app.url_map.merge_slashes = False
-    app.register_blueprint(blueprint(services, clock=clock, timezone=settings.timezone))
+    observe(app, metrics)
+    app.register_blueprint(
+        blueprint(services, clock=clock, timezone=settings.timezone, metrics=metrics, store=store, recorder=recorder)
+    )
     answer_errors(app)
     if settings.trusted_clients:
         replays = ReplayStore.open(settings.replay_database_url)
@@ -66,11 +101,30 @@ def create_app(settings: Settings, *, clock: Clock = _clock) -> Flask:
     def health() -> Response:
         return json_response({"status": "ok", "services": list(services), "trials": len(catalog.active)})
 
+    @app.get("/ready")
+    def ready() -> Response:
+        state = {"status": "ready", "services": list(services), "trials": len(catalog.active), "database": "ok"}
+        problems = {} if catalog.active else {"trials": "no active trial is loaded"}
+        try:
+            store.check()
+        except StoreUnavailableError as error:
+            problems["database"] = error.message
+        if not problems:
+            return json_response(state)
+        return json_response(state | problems | {"status": f"not ready: {', '.join(problems)}"}, 503)
+
+    @app.get("/metrics", endpoint="metrics")
+    def metrics_text() -> Response:
+        return Response(metrics.text(), content_type=CONTENT_TYPE)
+
     return app
 
 
-def run(app: Flask, settings: Settings) -> None:
-    """Serves `app` with gunicorn until told to stop. What takes long to load is loaded before the workers part."""
+def run(app: Flask, settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
+    """Serves `app` with gunicorn until told to stop, then calls `at_end` once.
+
+    What takes long to load is loaded before the workers part.
+    """
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
     class Server(BaseApplication):  # type: ignore[misc]
@@ -78,10 +132,21 @@ def run(app: Flask, settings: Settings) -> None:
             options: dict[str, Any] = {
                 "bind": settings.address,
                 "workers": settings.workers,
-                "threads": 4,
+                "threads": 16,
                 "worker_class": "gthread",
+                "worker_tmp_dir": "/dev/shm"
+                if Path("/dev/shm").is_dir()
+                else None,  # a heartbeat that waits for no disk
                 "preload_app": True,
                 "timeout": 60,
+                "graceful_timeout": _GRACE,
+                "keepalive": 15,
+                "max_requests": 100_000,
+                "max_requests_jitter": 10_000,
+                "logconfig_dict": logs.configuration(settings.log_level, settings.log_format),
+                "post_worker_init": _limit_silence,
+                "on_exit": lambda _server: at_end(),
+                "worker_exit": lambda _server, _worker: app.extensions["recorder"].close(_FLUSH),
             }
             if "control_socket_disable" in self.cfg.settings:  # a socket in the home folder, from gunicorn 25 on
                 options["control_socket_disable"] = True
@@ -91,7 +156,25 @@ def run(app: Flask, settings: Settings) -> None:
         def load(self) -> Flask:
             return app
 
+    logs.configure(settings.log_level, settings.log_format)
     load_units()
+    _open(app.extensions["store"])
     gc.freeze()  # what is loaded stays: no worker looks through it for garbage, which takes seconds with many trials
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Server().run()
+
+
+def _open(store: FeedbackStore) -> None:
+    """Makes the tables before the workers part, and leaves no connection that they would share."""
+    try:
+        store.open()
+    except StoreUnavailableError as error:
+        _log.error("the service starts without its database, and tries it again: %s", error.message)
+    finally:
+        store.close()
+
+
+def _limit_silence(worker: Any) -> None:
+    """Ends the waiting for clients that stop in the middle of a request: accepted sockets inherit the limit (Linux)."""
+    for listener in worker.sockets:
+        limit = struct.pack("ll", _SILENCE, 0)  # struct timeval
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)

@@ -7,6 +7,7 @@
       DataUnavailableError         what the trials need cannot be had               (incomplete; HTTP 412)
       UntrustedCallError           a call that is not signed as it must be          (login; HTTP 401)
       TrustUnavailableError        whether a call may be trusted cannot be known    (transient; HTTP 503)
+      StoreUnavailableError        what was sent cannot be stored now               (transient; HTTP 503)
       RecordError                  a bundle that is no single patient's record      (invalid)
       ContentError                 trial or service content that cannot be loaded   (exception; at start)
         TranslationError           CQL that does not translate                      (file:line:column)
@@ -65,6 +66,12 @@ class TrustUnavailableError(CdsError):
     issue = "transient"
 
 
+class StoreUnavailableError(CdsError):
+    """The database cannot be reached or written now; what was sent is not stored, and may be sent again."""
+
+    issue = "transient"
+
+
 class RecordError(CdsError):
     """A bundle that is not the record of exactly one patient."""
 
@@ -103,3 +110,11 @@ class EvaluationError(ElmError):
 
 class UnitError(EvaluationError):
     """Units that are unknown, or cannot be converted into one another."""
+
+
+def place_of(error: BaseException) -> str:
+    """Where an exception was raised, as ``file:line``: unlike its message, that never holds patient data."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else "?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,22 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cds.errors import ContentError
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One environment variable: its name, its default as text, what it is for, and how its text is read."""
+    """One environment variable: its name, its default as text, what it is for, and how its text is read.
+
+    What is `secret` (it may hold a password) is never repeated.
+    """
 
     name: str
     default: str
     help: str
     read: Callable[[str], Any]
+    secret: bool = False
 
 
 def _number(text: str) -> int:
@@ -103,6 +109,34 @@ def _clients(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(clients)
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    """Reads one of `words`, in whatever case."""
+    known = {word.lower(): word for word in words}
+
+    def read(text: str) -> str:
+        if text.lower() not in known:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return known[text.lower()]
+
+    return read
+
+
+def _database(text: str) -> str:
+    """The URL of a SQLite file or a PostgreSQL database."""
+    parts = urlsplit(text)
+    if parts.scheme == "sqlite":
+        if parts.netloc or len(parts.path) < 2:
+            raise ValueError("names no file: sqlite:////folder/file.sqlite has four slashes")
+        return text
+    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("is neither sqlite:// nor postgresql://")
+    if not parts.hostname and "host=" not in parts.query:
+        raise ValueError("names no host")
+    if find_spec("psycopg") is None:
+        raise ValueError("needs psycopg: pip install 'trial-match-cds[postgres]'")
+    return "postgresql+psycopg" + text[len(parts.scheme) :]
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_HOST", "127.0.0.1", "the address that the service listens on", str),
     Setting("CDS_PORT", "8080", "the port that the service listens on", _port),
@@ -120,6 +154,16 @@ SETTINGS: tuple[Setting, ...] = (
         "the database of the tokens that were used, shared by all workers",
         str,
     ),
+    Setting(
+        "CDS_DATABASE_URL",
+        f"sqlite:///{_ROOT / '.data' / 'feedback.sqlite'}",
+        "where cards issued and feedback are kept: a SQLite file or a PostgreSQL database",
+        _database,
+        secret=True,
+    ),
+    Setting("CDS_RETENTION_DAYS", "365", "after how many days cards issued and feedback are deleted", _number),
+    Setting("CDS_LOG_FORMAT", "json", "how the log on stderr is written: json or text", _one_of("json", "text")),
+    Setting("CDS_LOG_LEVEL", "INFO", "what is logged: DEBUG, INFO, WARNING or ERROR", _one_of(*_LEVELS)),
     Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
 )
 
@@ -139,6 +183,10 @@ class Settings:
     trusted_clients: tuple[tuple[str, str], ...]
     allow_anyone: bool
     replay_database_url: str = field(repr=False)  # it may hold a password
+    database_url: str = field(repr=False)
+    retention_days: int
+    log_format: str
+    log_level: str
     cache: Path
 
     @property
@@ -169,7 +217,8 @@ class Settings:
             try:
                 values[setting.name.removeprefix("CDS_").lower()] = setting.read(text)
             except ValueError as error:
-                problems.append(f"{setting.name}={text!r}: {error}")
+                shown = setting.name if setting.secret else f"{setting.name}={text!r}"
+                problems.append(f"{shown}: {error}")
         problems += _contradictions(values)
         if problems:
             raise ContentError("; ".join(problems), where="environment", remedy="correct or unset these variables")

@@ -18,13 +18,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
+    "logs": {"errors"},
     "elm": {"errors"},
     "fhir": {"errors", "elm"},
     "trials": {"errors", "elm", "fhir"},
     "hooks": {"errors", "elm", "fhir", "trials"},
     "authoring": {"errors", "elm", "fhir", "trials"},
-    "app": {"errors", "settings", "elm", "fhir", "trials", "hooks"},
-    "cli": {"errors", "settings", "elm", "fhir", "trials", "hooks", "authoring", "app"},
+    "app": {"errors", "settings", "logs", "elm", "fhir", "trials", "hooks"},
+    "cli": {"errors", "settings", "logs", "elm", "fhir", "trials", "hooks", "authoring", "app"},
     "__init__": set(),
 }
 #: The third-party packages that the language may use: the unit library.

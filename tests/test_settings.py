@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cds import settings as module
 from cds.cli import main
 from cds.errors import ContentError
 from cds.settings import SETTINGS, Settings
@@ -44,11 +45,43 @@ def test_all_problems_are_reported_at_once() -> None:
         ("CDS_MAX_BODY", "32 MiB"),
         ("CDS_TIMEZONE", "../etc"),
         ("CDS_HOOKS", __file__),
+        ("CDS_RETENTION_DAYS", "0"),
+        ("CDS_LOG_FORMAT", "xml"),
+        ("CDS_LOG_LEVEL", "LOUD"),
+        ("CDS_DATABASE_URL", "feedback.sqlite"),
+        ("CDS_DATABASE_URL", "sqlite://"),
+        ("CDS_DATABASE_URL", "sqlite:///"),
+        ("CDS_DATABASE_URL", "sqlite://feedback.sqlite"),
+        ("CDS_DATABASE_URL", "mysql://localhost/cds"),
+        ("CDS_DATABASE_URL", "postgresql:///cds"),
+        ("CDS_DATABASE_URL", "postgresql+asyncpg://localhost/cds"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(ContentError, match=name):
         Settings.from_environment({name: text})
+
+
+def test_a_password_is_not_repeated() -> None:
+    with pytest.raises(ContentError) as raised:
+        Settings.from_environment({"CDS_DATABASE_URL": "mysql://cds:geheim@localhost/cds"})
+    assert "geheim" not in str(raised.value) and "CDS_DATABASE_URL" in str(raised.value)
+    assert "geheim" not in repr(Settings.from_environment({"CDS_DATABASE_URL": "sqlite:////tmp/geheim"}))
+
+
+def test_postgresql_by_any_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: object())
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        settings = Settings.from_environment({"CDS_DATABASE_URL": f"{scheme}://cds:x@db:5432/cds"})
+        assert settings.database_url == "postgresql+psycopg://cds:x@db:5432/cds"
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(ContentError, match="psycopg"):
+        Settings.from_environment({"CDS_DATABASE_URL": "postgresql://db/cds"})
+
+
+def test_words_are_read_in_whatever_case() -> None:
+    settings = Settings.from_environment({"CDS_LOG_LEVEL": "debug", "CDS_LOG_FORMAT": "TEXT"})
+    assert (settings.log_level, settings.log_format) == ("DEBUG", "text")
 
 
 def test_an_empty_variable_means_the_default() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import click
 
@@ -11,7 +14,7 @@ from cds.cli.command import environment, main, usable
 from cds.settings import SETTINGS
 
 
-def _help_ofenvironment() -> str:
+def _help_of_settings() -> str:
     lines = [f"{setting.name}: {setting.help} (default {_short(setting.default)})" for setting in SETTINGS]
     return "Serve the CDS Hooks services.\n\n\b\n" + "\n".join(lines)
 
@@ -20,14 +23,20 @@ def _short(default: str) -> str:
     return Path(default).name if os.sep in default else default
 
 
-@main.command("serve", help=_help_ofenvironment())
+@main.command("serve", help=_help_of_settings())
 def serve() -> None:
     """Serves with gunicorn until it is told to stop; the content is loaded, and checked, once, before."""
+    settings = environment()
+    folder = Path(mkdtemp(prefix="cds-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # prometheus_client reads it when it is imported
     from cds.app import create_app, run
 
-    settings = environment()
-    application = usable(lambda: create_app(settings))
+    try:
+        application = usable(lambda: create_app(settings, metrics_folder=folder))
+    except click.ClickException:
+        rmtree(folder)
+        raise
     click.echo(settings.who_may_call)
     url = f"http://{settings.address}"
     click.echo(f"Try: curl {url}/cds-services   or: .venv/bin/cds fire hooks/trial-match/requests/ --to {url}")
-    run(application, settings)
+    run(application, settings, at_end=partial(rmtree, folder, ignore_errors=True))

@@ -11,6 +11,7 @@ from typing import Any
 
 from cds.errors import ContentError, RequestError
 from cds.hooks.cards import EXTENSION, card, worth_showing
+from cds.hooks.laps import Laps
 from cds.hooks.prefetch import Gathered, NoSource, Source, gather, templates
 from cds.hooks.request import HookRequest
 from cds.trials.apply import match
@@ -65,14 +66,21 @@ class Service:
         """The last part of the service's address."""
         return str(self.definition["id"])
 
-    def respond(self, body: Any, *, now: datetime) -> Json:
+    @property
+    def hook(self) -> str:
+        """The hook that the service answers."""
+        return str(self.definition["hook"])
+
+    def respond(self, body: Any, *, now: datetime, laps: Laps | None = None) -> Json:
         """The cards for one request, as of `now`, whose date is the planned first dose and whose time zone reads
-        the dates that name none.
+        the dates that name none. `laps` is told when each stage ends.
 
         Raises RequestError for a request that cannot be accepted, DataUnavailableError where the data does not
         suffice.
         """
-        request = HookRequest.parse(body, str(self.definition["hook"]))
+        laps = laps or Laps()
+        request = HookRequest.parse(body, self.hook)
+        laps.lap("check")
         try:
             gathered = gather(
                 request,
@@ -82,10 +90,14 @@ class Service:
                 now=now,
                 timezone=now.tzinfo or UTC,
             )
+            laps.lap("gather")
             answer = match(self.catalog, gathered.record, now=now, first_dose=now.date())
         except RecursionError:
             raise RequestError("is nested too deeply", where="prefetch", remedy="send FHIR resources") from None
-        return self._response(request, gathered, answer, now)
+        laps.lap("match")
+        response = self._response(request, gathered, answer, now)
+        laps.lap("cards")
+        return response
 
     def _response(self, request: HookRequest, gathered: Gathered, answer: Match, now: datetime) -> Json:
         cards = []

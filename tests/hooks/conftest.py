@@ -26,9 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def app() -> Flask:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The service as it is deployed, with a clock that stands still."""
-    return create_app(Settings.from_environment({}), clock=lambda: NOW)
+    database = tmp_path_factory.mktemp("database") / "feedback.sqlite"
+    made = create_app(Settings.from_environment({"CDS_DATABASE_URL": f"sqlite:///{database}"}), clock=lambda: NOW)
+    yield made
+    made.extensions["recorder"].close()
 
 
 @pytest.fixture
