@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "cli": {"errors", "settings", "logs", "elm", "fhir", "trials", "hooks", "authoring", "app"},
     "__init__": set(),
 }
-#: The third-party packages that the language may use: the unit library.
-UNIT_LIBRARY = {"pint", "ucumvert"}
+#: The third-party packages that the language may use: units, and regular expressions that end.
+FOR_THE_LANGUAGE = {"pint", "ucumvert", "regex"}
 FLASK = {PACKAGE / "app.py", PACKAGE / "hooks" / "routes.py"}
 
 
@@ -96,7 +96,7 @@ def test_flask_stays_at_the_door(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((PACKAGE / "elm").rglob("*.py")), ids=name_of)
 def test_the_language_needs_no_third_party_but_the_unit_library(path: Path) -> None:
     foreign = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"cds"}
-    assert foreign <= UNIT_LIBRARY
+    assert foreign <= FOR_THE_LANGUAGE
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room(path) not in ("cli", "settings")], ids=name_of)

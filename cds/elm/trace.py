@@ -135,13 +135,17 @@ class TracedEvaluation(RecordingEvaluation):
         )
 
     def trace(self, library: str, name: str) -> Step:
-        """The tree of one definition. Raises ElmError where there is none; what fails is a step that FAILED."""
+        """The tree of one definition. Raises ElmError where there is none, EvaluationError where it is nested
+        too deeply; what fails is a step that FAILED."""
         definition = self.libraries[library].definition(name)
         with suppress(EvaluationError):  # the steps say it, each where it failed
             self.value(definition)
         if self._steps is None:
             self._steps = _Steps(self)
-        return self._steps.of_definition(definition)
+        try:
+            return self._steps.of_definition(definition)
+        except RecursionError:
+            raise EvaluationError("nested too deeply to be traced", where=definition.place) from None
 
 
 #: A record's place in the tree, for nodes that were not evaluated.

@@ -110,7 +110,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """The answer for one criterion."""
+    """The answer for one criterion; `failed` where its definition could not be evaluated, which leaves it unknown."""
 
     criterion: Criterion
     outcome: Outcome
@@ -119,6 +119,7 @@ class CriterionResult:
     missing: tuple[Missing, ...] = ()
     clears_on: date | None = None
     reason: str | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

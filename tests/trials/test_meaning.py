@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cds.fhir.record import PatientRecord
@@ -15,6 +16,7 @@ from cds.trials.catalog import Catalog
 from cds.trials.eligibility import Eligibility, as_json
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+CASES = Path(__file__).parents[2] / "plandefinitions" / "cadonilimab-cervical-locally-advanced" / "cases"
 
 DISEASE = {
     "resourceType": "Condition",
@@ -184,3 +186,29 @@ def test_json_of_a_match(demo: Catalog) -> None:
         "clearsOn": None,
         "reason": None,
     }
+
+
+def test_a_criterion_that_runs_away_is_unknown_and_its_neighbours_answer(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = orjson.loads((CASES / "I13-ecog-0-as-integer.json").read_bytes())
+    record = PatientRecord.from_bundle(bundle, now=NOW)
+    free = {c.criterion.id: c for trial in match(catalog, record, now=NOW).trials for c in trial.criteria}
+    monkeypatch.setattr("cds.trials.apply.BUDGET", 4)
+    bound = {c.criterion.id: c for trial in match(catalog, record, now=NOW).trials for c in trial.criteria}
+    failed = {name for name, result in bound.items() if result.failed}
+    assert failed
+    assert all("more steps than its budget" in str(bound[name].reason) for name in failed)
+    answered = [name for name in free if name in bound and name not in failed]
+    assert answered
+    assert [bound[name].outcome for name in answered] == [free[name].outcome for name in answered]
+
+
+def test_a_disease_criterion_that_fails_passes_no_trial_over(demo: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answer(demo).status.value == "not-applicable"
+    monkeypatch.setattr("cds.trials.apply.BUDGET", -1)
+    failed = answer(demo, DISEASE)
+    assert failed.status.value == "potentially-eligible"
+    (disease,) = (result for result in failed.criteria if result.criterion.id == "D1")
+    assert disease.failed
+    assert "could not be evaluated" in str(disease.reason)

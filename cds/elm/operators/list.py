@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from cds.elm.operators import LARGEST, bounded, operator
 from cds.elm.operators import interval as intervals
-from cds.elm.operators import operator
 from cds.elm.operators.comparison import Truth, equal, every
 from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Date, DateTime, Interval, Long, Tuple
@@ -23,26 +23,41 @@ def same(first: Value, second: Value) -> bool:
 _HASHED = frozenset((str, int, Decimal, Long))
 
 
-class _Set:
-    """Elements by what equal ones have in common, so that few are compared: CQL's equality has no hash."""
+#: How many comparisons one operator may make of elements that nothing tells apart but comparing.
+_COMPARISONS = 1_000_000
 
-    __slots__ = ("_kept",)
+
+class Elements:
+    """Elements by what equal ones have in common, so that few are compared: CQL's equality has no hash.
+
+    Raises EvaluationError where too many have to be compared all the same: that is the square of a long list.
+    """
+
+    __slots__ = ("_kept", "_left")
 
     def __init__(self, items: Iterable[Value] = ()) -> None:
         self._kept: dict[Any, list[Value]] = {}
+        self._left = _COMPARISONS
         for item in items:
             self._kept.setdefault(_key(item), []).append(item)
 
     def holds(self, element: Value) -> bool:
-        return any(same(item, element) for item in self._kept.get(_key(element), ()))
+        """Whether an element that counts as this one is there."""
+        return self._is_among(self._kept.get(_key(element), ()), element)
 
     def add(self, element: Value) -> bool:
         """Adds what is not there yet; whether it was added."""
         kept = self._kept.setdefault(_key(element), [])
-        if any(same(item, element) for item in kept):
+        if self._is_among(kept, element):
             return False
         kept.append(element)
         return True
+
+    def _is_among(self, kept: Sequence[Value], element: Value) -> bool:
+        self._left -= len(kept)
+        if self._left < 0:
+            raise EvaluationError(f"a list is too long to be compared with itself ({_COMPARISONS} comparisons)")
+        return any(same(item, element) for item in kept)
 
 
 def _key(value: Value) -> Any:
@@ -55,8 +70,20 @@ def _key(value: Value) -> Any:
     if kind is Code:
         return kind, value.code
     if kind is Tuple:
-        return frozenset((name, part) for name, part in value.items() if type(part) in _HASHED)
-    return "date" if kind in (Date, DateTime) else kind
+        return frozenset((name, _key(part)) for name, part in value.items() if part is not None)
+    if kind is Interval:
+        return kind, _key(intervals.start(value)), _key(intervals.end(value))
+    if kind is Date:
+        return "date", value.parts
+    return _moment(value) if kind is DateTime else kind
+
+
+def _moment(value: DateTime) -> Any:
+    """A DateTime without hours equals the Date; any other the same moment, with or without milliseconds that are 0."""
+    if value.hour is None:
+        return "date", value.parts[:3]
+    whole = value if value.offset in (None, 0) else value.at_offset(0)
+    return whole.parts[:6], whole.parts[6] or 0
 
 
 @operator("Exists")
@@ -72,7 +99,7 @@ def distinct(items: Value) -> Value:
         return None
     if _HASHED.issuperset(map(type, items)):
         return list(dict.fromkeys(items))
-    found = _Set()
+    found = Elements()
     return [item for item in items if found.add(item)]
 
 
@@ -121,7 +148,9 @@ def flatten(items: Value) -> Value:
     """20.11 Flatten: one level; an element that is null holds nothing."""
     if items is None:
         return None
-    return [member for item in items if item is not None for member in (item if isinstance(item, list) else (item,))]
+    return bounded(
+        [member for item in items if item is not None for member in (item if isinstance(item, list) else (item,))]
+    )
 
 
 @operator("ToList")
@@ -135,6 +164,8 @@ def times(left: Value, right: Value) -> Value:
     """ELM Times: the Cartesian product of two lists of tuples."""
     if left is None or right is None:
         return None
+    if len(left) * len(right) > LARGEST:
+        raise EvaluationError(f"the product of two lists has more than {LARGEST} rows")
     return [Tuple({**one, **other}) for one in left for other in right]
 
 
@@ -187,7 +218,7 @@ def includes(outer: Value, inner: Value, *, precision: str | None = None) -> Tru
     if isinstance(inner, list):
         if outer is None:
             return None
-        return all(map(_Set(outer).holds, inner))
+        return all(map(Elements(outer).holds, inner))
     if outer is None or inner is None:
         return None
     return in_(inner, outer, precision=precision)
@@ -225,7 +256,7 @@ def union(*operands: Value) -> Value:
         return None if first_ is None or second is None else intervals.union(first_, second)
     if all(operand is None for operand in operands):
         return None
-    return distinct([item for operand in operands if operand is not None for item in operand])
+    return distinct(bounded([item for operand in operands if operand is not None for item in operand]))
 
 
 @operator("Intersect")
@@ -238,7 +269,7 @@ def intersect(*operands: Value) -> Value:
         if isinstance(found, Interval):
             found = intervals.intersect(found, other)
         else:
-            found = distinct(list(filter(_Set(other).holds, found)))
+            found = distinct(list(filter(Elements(other).holds, found)))
     return found
 
 
@@ -249,5 +280,5 @@ def except_(first_: Value, second: Value) -> Value:
         return None if second is None else intervals.except_(first_, second)
     if first_ is None:
         return None
-    taken = _Set(second or ())
+    taken = Elements(second or ())
     return distinct([item for item in first_ if not taken.holds(item)])

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from cds.elm.operators import operator
+from cds.elm.operators import bounded, operator
+from cds.elm.patterns import pattern as regular
 from cds.elm.ports import Value
-from cds.errors import EvaluationError
 
 
 @operator("Combine", fields=("source", "separator"))
@@ -17,13 +17,13 @@ def combine(source: Sequence[Value] | None, separator: Value) -> Value:
     if source is None:
         return None
     texts = [text for text in source if text is not None]
-    return (separator or "").join(texts) if texts else None
+    return bounded((separator or "").join(texts)) if texts else None
 
 
 @operator("Concatenate")
 def concatenate(*texts: Value) -> Value:
     """17.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
-    return None if None in texts else "".join(texts)
+    return None if None in texts else bounded("".join(texts))
 
 
 @operator("EndsWith")
@@ -64,18 +64,10 @@ def upper(text: Value) -> Value:
     return None if text is None else text.upper()
 
 
-@lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, re.DOTALL)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise EvaluationError("a regular expression cannot be read") from error
-
-
 @operator("Matches")
 def matches(text: Value, pattern: Value) -> Value:
     """17.10 Matches: the whole text."""
-    return None if text is None or pattern is None else _pattern(pattern).fullmatch(text) is not None
+    return None if text is None or pattern is None else regular(pattern).matches(text)
 
 
 @operator("ReplaceMatches")
@@ -83,7 +75,7 @@ def replace_matches(text: Value, pattern: Value, substitution: Value) -> Value:
     """17.13 ReplaceMatches: ``$1`` stands for a group, ``\\$`` for a dollar sign."""
     if text is None or pattern is None or substitution is None:
         return None
-    return _pattern(pattern).sub(_template(substitution), text)
+    return bounded(regular(pattern).replaced(text, _template(substitution)))
 
 
 @lru_cache(maxsize=1024)
@@ -111,7 +103,7 @@ def split_on_matches(text: Value, pattern: Value) -> Value:
     """17.15 SplitOnMatches."""
     if text is None:
         return None
-    return _pattern(pattern).split(text) if pattern else [text]
+    return regular(pattern).split(text) if pattern else [text]
 
 
 @operator("StartsWith")
