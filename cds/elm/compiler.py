@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cds.elm import types
+from cds.elm.budget import spending_at_most
 from cds.elm.evaluation import UNSET, Frame, located
 from cds.elm.inference import Scope, infer
 from cds.elm.operators import OPERATORS, Operator
@@ -317,7 +318,8 @@ class Compiler:
         """A closure that calls `function` with the operands' values; folded where all of them are constants."""
         if all(isinstance(operand, Constant) for operand in operands):
             try:
-                return Constant(function(*(operand(_NO_FRAME) for operand in operands)))
+                with spending_at_most(_FOLDING):
+                    return Constant(function(*(operand(_NO_FRAME) for operand in operands)))
             except Exception:
                 pass  # It fails at each evaluation, then: a definition that nobody asks for does no harm.
         return _call(function, operands, self.place(node))
@@ -347,6 +349,8 @@ class Compiler:
 
 
 _NO_FRAME: Frame = []
+#: The steps that a constant may cost at load; what costs more is computed by who asks for it, from his budget.
+_FOLDING = 10_000
 
 
 def _call(function: Callable[..., Value], operands: Sequence[Run], place: str) -> Run:

@@ -35,6 +35,12 @@ from cds.trials.eligibility import (
 
 _log = logging.getLogger("cds.trials")
 
+#: Steps that one definition may spend on a patient, and all of an evaluation together (see `cds.elm.budget`). The
+#: largest records need about 20,000 for all trials together; 200,000 are some tenths of a second. So one definition
+#: that runs away is stopped within the time that a card may take, and five before the evaluation as a whole is.
+_DEFINITION_BUDGET = 200_000
+_EVALUATION_BUDGET = 1_000_000
+
 #: The reason of a criterion whose data is clear, and that a person has to attest in part.
 REST_IS_FOR_A_PERSON = "what data can decide is clear; the rest is for a person to say"
 
@@ -87,8 +93,7 @@ def _concerned(catalog: Catalog, record: PatientRecord, *, now: datetime, first_
     """The trials in groups that are not passed over together with others."""
 
     def concerns(trial: Trial, retriever: Retriever, terminology: Terminology) -> bool:
-        parameters = _parameters(first_dose)
-        evaluation = Evaluation(catalog.libraries, retriever, terminology, now=now, parameters=parameters)
+        evaluation = _evaluation(catalog, retriever, terminology, now, first_dose)
         try:
             _, applicable = _judge_disease(trial, record, evaluation)
         except Exception:
@@ -112,11 +117,22 @@ def _with_those_passed_over(
 
 def evaluate_record(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> Evaluation:
     """One patient's evaluation, which all trials of a request share: each definition is computed once."""
-    return Evaluation(catalog.libraries, record, catalog.value_sets, now=now, parameters=_parameters(first_dose))
+    return _evaluation(catalog, record, catalog.value_sets, now, first_dose)
 
 
-def _parameters(first_dose: date) -> dict[str, Value]:
-    return {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
+def _evaluation(
+    catalog: Catalog, retriever: Retriever, terminology: Terminology, now: datetime, first_dose: date
+) -> Evaluation:
+    parameters = {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
+    return Evaluation(
+        catalog.libraries,
+        retriever,
+        terminology,
+        now=now,
+        parameters=parameters,
+        budget=_DEFINITION_BUDGET,
+        total=_EVALUATION_BUDGET,
+    )
 
 
 def apply(

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from cds.elm import regular_expression
+from cds.elm.budget import spend, spend_on_text
 from cds.elm.operators import operator
 from cds.elm.ports import Value
-from cds.errors import EvaluationError
 
 
 @operator("Combine", fields=("source", "separator"))
@@ -16,14 +17,19 @@ def combine(source: Sequence[Value] | None, separator: Value) -> Value:
     """17.1 Combine: nulls are left out; null where nothing is left."""
     if source is None:
         return None
+    spend(len(source))
     texts = [text for text in source if text is not None]
+    spend_on_text(*texts, *([separator] * len(texts)))
     return (separator or "").join(texts) if texts else None
 
 
 @operator("Concatenate")
 def concatenate(*texts: Value) -> Value:
     """17.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
-    return None if None in texts else "".join(texts)
+    if None in texts:
+        return None
+    spend_on_text(*texts)
+    return "".join(texts)
 
 
 @operator("EndsWith")
@@ -43,7 +49,10 @@ def indexer(source: Value, index: Value) -> Value:
 @operator("LastPositionOf", fields=("pattern", "string"))
 def last_position_of(pattern: Value, string: Value) -> Value:
     """17.7 LastPositionOf: -1 where it is not found."""
-    return None if pattern is None or string is None else string.rfind(pattern)
+    if pattern is None or string is None:
+        return None
+    spend_on_text(string)
+    return string.rfind(pattern)
 
 
 @operator("Length")
@@ -55,27 +64,25 @@ def length(value: Value) -> Value:
 @operator("Lower")
 def lower(text: Value) -> Value:
     """17.9 Lower."""
-    return None if text is None else text.lower()
+    if text is None:
+        return None
+    spend_on_text(text)
+    return text.lower()
 
 
 @operator("Upper")
 def upper(text: Value) -> Value:
     """17.18 Upper."""
-    return None if text is None else text.upper()
-
-
-@lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, re.DOTALL)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise EvaluationError("a regular expression cannot be read") from error
+    if text is None:
+        return None
+    spend_on_text(text)
+    return text.upper()
 
 
 @operator("Matches")
 def matches(text: Value, pattern: Value) -> Value:
     """17.10 Matches: the whole text."""
-    return None if text is None or pattern is None else _pattern(pattern).fullmatch(text) is not None
+    return None if text is None or pattern is None else regular_expression.read(pattern).matches(text)
 
 
 @operator("ReplaceMatches")
@@ -83,7 +90,7 @@ def replace_matches(text: Value, pattern: Value, substitution: Value) -> Value:
     """17.13 ReplaceMatches: ``$1`` stands for a group, ``\\$`` for a dollar sign."""
     if text is None or pattern is None or substitution is None:
         return None
-    return _pattern(pattern).sub(_template(substitution), text)
+    return regular_expression.read(pattern).replace(text, _template(substitution))
 
 
 @lru_cache(maxsize=1024)
@@ -95,7 +102,10 @@ def _template(substitution: str) -> str:
 @operator("PositionOf", fields=("pattern", "string"))
 def position_of(pattern: Value, string: Value) -> Value:
     """17.12 PositionOf: -1 where it is not found."""
-    return None if pattern is None or string is None else string.find(pattern)
+    if pattern is None or string is None:
+        return None
+    spend_on_text(string)
+    return string.find(pattern)
 
 
 @operator("Split", fields=("stringToSplit", "separator"))
@@ -103,6 +113,7 @@ def split(text: Value, separator: Value) -> Value:
     """17.14 Split: the whole text in a list where there is no separator."""
     if text is None:
         return None
+    spend_on_text(text)
     return text.split(separator) if separator else [text]
 
 
@@ -111,7 +122,7 @@ def split_on_matches(text: Value, pattern: Value) -> Value:
     """17.15 SplitOnMatches."""
     if text is None:
         return None
-    return _pattern(pattern).split(text) if pattern else [text]
+    return regular_expression.read(pattern).split(text) if pattern else [text]
 
 
 @operator("StartsWith")
@@ -125,4 +136,5 @@ def substring(text: Value, start: Value, number: Value) -> Value:
     """17.17 Substring: null where it would begin outside; of an empty text, the text."""
     if text is None or start is None or not (0 <= start < len(text) or start == 0):
         return None
+    spend_on_text(text)
     return text[start:] if number is None else text[start : start + max(number, 0)]
