@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from cds.errors import EvaluationError
 
@@ -42,14 +42,10 @@ def spend(steps: int) -> None:
         spender.spend(steps)
 
 
-def spend_on_text(*texts: Any) -> None:
-    """Counts the characters of texts (None is none), where these are long."""
-    length = 0
-    for text in texts:
-        if text is not None:
-            length += len(text)
-    if length > _FREE_TEXT:
-        spend(length // _CHARACTERS)
+def spend_on_text(text: str) -> None:
+    """Counts the characters of a text, where it is long."""
+    if len(text) > _FREE_TEXT:
+        spend(len(text) // _CHARACTERS)
 
 
 class Allowance:

@@ -231,7 +231,8 @@ def equivalent(first: Value, second: Value) -> bool:
 
 
 def _texts_equivalent(first: str, second: str) -> bool:
-    spend_on_text(first, second)
+    spend_on_text(first)
+    spend_on_text(second)
     return _folded(first) == _folded(second)
 
 

@@ -17,9 +17,8 @@ def combine(source: Sequence[Value] | None, separator: Value) -> Value:
     """17.1 Combine: nulls are left out; null where nothing is left."""
     if source is None:
         return None
-    spend(len(source))
     texts = [text for text in source if text is not None]
-    spend_on_text(*texts, *([separator] * len(texts)))
+    spend(len(source) + (sum(map(len, texts)) + len(separator or "") * len(texts)) // 32)
     return (separator or "").join(texts) if texts else None
 
 
@@ -28,8 +27,9 @@ def concatenate(*texts: Value) -> Value:
     """17.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
     if None in texts:
         return None
-    spend_on_text(*texts)
-    return "".join(texts)
+    whole = "".join(texts)
+    spend_on_text(whole)
+    return whole
 
 
 @operator("EndsWith")
