@@ -44,6 +44,10 @@ class NodeRule:
 
 NODES: dict[str, NodeRule] = {}
 
+#: Nodes within nodes that an expression may have. People write some 15; translators nest a sum of many terms deeper.
+#: Python's stack holds more, but not reliably: it depends on who calls.
+DEEPEST = 100
+
 _SYSTEM_URI = "urn:hl7-org:elm-types:r1"
 
 
@@ -197,6 +201,7 @@ class Compiler:
         self.context: str | None = getattr(target, "context", None)
         self._names: dict[str, Binding] = {}
         self._reads: list[set[int]] = []
+        self._depth = 0
 
     def whole(self, expression: Json | None, operands: Sequence[str]) -> Body:
         """The compiled body; operands take the first slots of the frame."""
@@ -208,6 +213,15 @@ class Compiler:
 
     def compile(self, node: Json) -> Run:
         """The closure that evaluates `node`. Raises UnsupportedNodeError where there is none."""
+        if self._depth == DEEPEST:
+            self.refuse(node, f"the expression is nested too deeply: more than {DEEPEST} nodes within one another")
+        self._depth += 1
+        try:
+            return self._compile(node)
+        finally:
+            self._depth -= 1
+
+    def _compile(self, node: Json) -> Run:
         kind = node.get("type")
         rule = NODES.get(kind) if isinstance(kind, str) else None
         if rule is not None:
