@@ -459,7 +459,7 @@ def _infer_types(library: Library) -> None:
     for item in (*items, *functions):
         if item.result_type is None:
             # What is malformed, or nested too deeply, is refused when it is compiled.
-            with suppress(KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            with suppress(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
                 item.result_type = type_of(item)
 
 
