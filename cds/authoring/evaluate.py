@@ -15,7 +15,6 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,13 +69,13 @@ class Content:
         record: PatientRecord,
         now: datetime,
         parameters: Mapping[Parameter, Value] | None = None,
-        budget: float = inf,
+        budget: int | None = None,
     ) -> Json:
         """The value of every definition for one patient, by library: for `written`, errors as ``@error``.
 
-        Each definition may spend `budget` rows and calls.
+        Each definition may spend `budget` steps of its own (None: no bound).
         """
-        evaluation = Evaluation(self.libraries, record, self.value_sets, now)
+        evaluation = Evaluation(self.libraries, record, self.value_sets, now, budget=budget)
         for parameter, value in (parameters or {}).items():
             evaluation.results[parameter.index] = value
         found: Json = {}
@@ -87,7 +86,6 @@ class Content:
             values = found[name] = {}
             for definition in self.libraries[name].definitions.values():
                 if definition.name != _PATIENT:
-                    evaluation.remaining = budget
                     values[definition.name] = _answer(evaluation, definition, record)
         return found
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cds.elm import types
+from cds.elm.budget import spending_at_most
 from cds.elm.evaluation import UNSET, Frame, located
 from cds.elm.inference import Scope, infer
 from cds.elm.operators import OPERATORS, Operator
@@ -42,6 +43,10 @@ class NodeRule:
 
 
 NODES: dict[str, NodeRule] = {}
+
+#: Nodes within nodes that an expression may have. People write some 15; translators nest a sum of many terms deeper.
+#: Python's stack holds more, but not reliably: it depends on who calls.
+DEEPEST = 100
 
 _SYSTEM_URI = "urn:hl7-org:elm-types:r1"
 
@@ -196,6 +201,7 @@ class Compiler:
         self.context: str | None = getattr(target, "context", None)
         self._names: dict[str, Binding] = {}
         self._reads: list[set[int]] = []
+        self._depth = 0
 
     def whole(self, expression: Json | None, operands: Sequence[str]) -> Body:
         """The compiled body; operands take the first slots of the frame."""
@@ -207,6 +213,15 @@ class Compiler:
 
     def compile(self, node: Json) -> Run:
         """The closure that evaluates `node`. Raises UnsupportedNodeError where there is none."""
+        if self._depth == DEEPEST:
+            self.refuse(node, f"the expression is nested too deeply: more than {DEEPEST} nodes within one another")
+        self._depth += 1
+        try:
+            return self._compile(node)
+        finally:
+            self._depth -= 1
+
+    def _compile(self, node: Json) -> Run:
         kind = node.get("type")
         rule = NODES.get(kind) if isinstance(kind, str) else None
         if rule is not None:
@@ -317,7 +332,8 @@ class Compiler:
         """A closure that calls `function` with the operands' values; folded where all of them are constants."""
         if all(isinstance(operand, Constant) for operand in operands):
             try:
-                return Constant(function(*(operand(_NO_FRAME) for operand in operands)))
+                with spending_at_most(_FOLDING):
+                    return Constant(function(*(operand(_NO_FRAME) for operand in operands)))
             except Exception:
                 pass  # It fails at each evaluation, then: a definition that nobody asks for does no harm.
         return _call(function, operands, self.place(node))
@@ -347,6 +363,8 @@ class Compiler:
 
 
 _NO_FRAME: Frame = []
+#: The steps that a constant may cost at load; what costs more is computed by who asks for it, from his budget.
+_FOLDING = 10_000
 
 
 def _call(function: Callable[..., Value], operands: Sequence[Run], place: str) -> Run:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from cds.elm.budget import EXHAUSTED, REMEDY, RUNNING, UNLIMITED
 from cds.elm.ports import Model, Retriever, Terminology, Value
 from cds.elm.values import Date, DateTime, Time
 from cds.errors import CdsError, EvaluationError
@@ -42,11 +43,15 @@ class Evaluation:
     """Answers definitions for one patient at one moment; every answer, and every failure, is kept.
 
     `now` is the moment of the request (CQL's Now) and fixes the time zone. `parameters` go by name to every library
-    that declares them. `budget` bounds the rows and calls that may be spent (None: no bound).
+    that declares them. `budget` bounds the steps (`cds.elm.budget`) that each definition may spend by itself, and
+    `total` those of all together (None: no bound). What a definition refers to spends its own: so one that runs away
+    fails whoever asks for it, and no other.
     """
 
     __slots__ = (
         "_failures",
+        "_left",
+        "budget",
         "calls",
         "libraries",
         "model",
@@ -67,6 +72,7 @@ class Evaluation:
         now: DateTime | datetime,
         parameters: Mapping[str, Value] | None = None,
         budget: int | None = None,
+        total: int | None = None,
     ) -> None:
         self.libraries = libraries
         self.model: Model | None = libraries.model
@@ -75,7 +81,10 @@ class Evaluation:
         self.now: DateTime = _date_time(now) if isinstance(now, datetime) else now
         self.timezone_offset: int = self.now.offset or 0
         self.parameters = {name: _parameter(value) for name, value in (parameters or {}).items()}
-        self.remaining: float = float("inf") if budget is None else budget
+        self.budget = UNLIMITED if budget is None else budget
+        self._left = UNLIMITED if total is None else total
+        #: The steps that the definition now running may still spend.
+        self.remaining = min(self.budget, self._left)
         self.results: dict[int, Value] = _Results()
         #: What functions gave that are answered once for each operand. It is held, so that its id stays its own.
         self.calls: dict[tuple[object, object], tuple[Value, Value]] = {}
@@ -101,11 +110,20 @@ class Evaluation:
             raise failure.with_traceback(None)
         frame: Frame = [None] * definition.frame_size
         frame[0] = self
+        outer, remaining = RUNNING.spender, self.remaining
+        allowed = self.remaining = self.budget if self.budget < self._left else self._left
+        if outer is not self:
+            RUNNING.spender = self
         try:
             value = definition.run(frame)
         except Exception as error:
             failure = self._failures[index] = located(error, definition.place)
             raise failure from None
+        finally:
+            self._left -= allowed - self.remaining
+            self.remaining = remaining
+            if outer is not self:
+                RUNNING.spender = outer
         self.results[index] = value
         return value
 
@@ -126,10 +144,10 @@ class Evaluation:
         return Time(now.hour or 0, now.minute, now.second, now.millisecond)
 
     def spend(self, steps: int) -> None:
-        """Counts `steps` rows or calls. Raises EvaluationError once the budget is used up."""
+        """Counts `steps` of the running definition. Raises EvaluationError once its budget is used up."""
         self.remaining -= steps
         if self.remaining < 0:
-            raise EvaluationError("the evaluation needs more steps than its budget allows")
+            raise EvaluationError(EXHAUSTED, remedy=REMEDY)
 
 
 def located(error: Exception, place: str) -> EvaluationError:

@@ -74,7 +74,9 @@ def well_formed(place: str | None) -> Iterator[None]:
     """Turns what Python says of ELM with missing or odd parts into an ElmError of `place`."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except RecursionError:
+        raise UnsupportedNodeError("the ELM is nested too deeply", where=place) from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ElmError(f"malformed ELM: {type(error).__name__}: {error}", where=place) from error
 
 
@@ -224,7 +226,7 @@ class Libraries:
 
     def add(self, elm_json: Json, source: str = "") -> Library:
         """Takes in one library as ELM JSON; `source` (a file name) is named in errors."""
-        elm = elm_json.get("library", elm_json)
+        elm = elm_json.get("library", elm_json) if isinstance(elm_json, Mapping) else None
         if not isinstance(elm, Mapping):
             raise ElmError("no ELM library", where=source or None, remedy="expected an object with a 'library'")
         with well_formed(source or None):
@@ -311,12 +313,17 @@ class Libraries:
 
     def _declare(self, library: Library) -> None:
         for node in entries(library.elm, "parameters"):
+            _refuse_second(library, node, library.parameters, "parameter")
             parameter = library.parameters[node["name"]] = Parameter(library, node, self._next())
             self._parameters.setdefault(parameter.name, []).append(parameter)
         for node in entries(library.elm, "statements"):
             if node.get("type") == "FunctionDef":
-                library.functions.setdefault(node["name"], []).append(Function(library, node))
+                overloads = library.functions.setdefault(node["name"], [])
+                function = Function(library, node)
+                _refuse_second_overload(function, overloads)
+                overloads.append(function)
             else:
+                _refuse_second(library, node, library.definitions, "definition")
                 library.definitions[node["name"]] = Definition(library, node, self._next())
 
     def _next(self) -> int:
@@ -389,6 +396,18 @@ def _declared(node: Json, field: str) -> Type | None:
     return named or types.result_type(node)
 
 
+def _refuse_second(library: Library, node: Json, known: Mapping[str, object], what: str) -> None:
+    if node["name"] in known:
+        where = _place(library.id, node["name"], node.get("locator"))
+        raise ElmError(f"the {what} {node['name']} is there twice", where=where, remedy="rename one of the two")
+
+
+def _refuse_second_overload(function: Function, overloads: Sequence[Function]) -> None:
+    kinds = [kind for _, kind in function.operands]
+    if None not in kinds and any(kinds == [kind for _, kind in other.operands] for other in overloads):
+        raise ElmError(f"the function {function.name} is there twice with the same operands", where=function.place)
+
+
 def _type_of_definition(node: Json) -> Type | None:
     return types.result_type(node) or types.result_type(node.get("expression") or {})
 
@@ -419,7 +438,7 @@ def _resolve_codes(library: Library) -> None:
 
 def _code_by_reference(library: Library, reference: Json) -> Code:
     owner = _included(library, reference)
-    if reference["name"] not in owner.codes:
+    if reference["name"] not in owner.codes and owner is not library:
         _resolve_codes(owner)
     return owner.codes[reference["name"]]
 
@@ -440,7 +459,7 @@ def _infer_types(library: Library) -> None:
     for item in (*items, *functions):
         if item.result_type is None:
             # What is malformed, or nested too deeply, is refused when it is compiled.
-            with suppress(KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            with suppress(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
                 item.result_type = type_of(item)
 
 

@@ -30,6 +30,7 @@ def sorter(compiler: Compiler, by: Sequence[Json]) -> Sorter:
     place = compiler.place(by[0])
 
     def sort(frame: Frame, items: list[Value]) -> list[Value]:
+        frame[0].spend(len(items) * len(items).bit_length())
         try:
             for key, reverse in zip(reversed(keys), reversed(descending), strict=True):
                 items = _sorted(items, _evaluated(frame, items, key, slot), reverse)

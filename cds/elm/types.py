@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from cds.elm.budget import FREE, spend
 from cds.elm.ports import Model, Value
 from cds.elm.values import (
     Code,
@@ -209,7 +210,15 @@ def _named(name: str, model: Model | None) -> Test:
 def _all_of(test: Test, element: Type) -> Test:
     if element == ANY:
         return lambda value: isinstance(value, list)
-    return lambda value: isinstance(value, list) and all(item is None or test(item) for item in value)
+
+    def is_list(value: Value) -> bool:
+        if not isinstance(value, list):
+            return False
+        if len(value) > FREE:
+            spend(len(value))
+        return all(item is None or test(item) for item in value)
+
+    return is_list
 
 
 def _interval(test: Test) -> Test:

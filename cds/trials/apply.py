@@ -35,9 +35,11 @@ from cds.trials.eligibility import (
 
 _log = logging.getLogger("cds.trials")
 
-#: The rows and calls that one criterion may take (`Evaluation`): one that runs away fails, and its neighbours answer.
-#: Of 100 Synthea patients none needs more than 18,000 for all definitions of four trials; these take about 0.4 s.
-BUDGET = 200_000
+#: Steps that one definition may spend on a patient, and all of an evaluation together (see `cds.elm.budget`). The
+#: largest records need about 20,000 for all trials together; 200,000 are some tenths of a second. So one definition
+#: that runs away is stopped within the time that a card may take, and five before the evaluation as a whole is.
+_DEFINITION_BUDGET = 200_000
+_EVALUATION_BUDGET = 1_000_000
 
 #: The reason of a criterion whose data is clear, and that a person has to attest in part.
 REST_IS_FOR_A_PERSON = "what data can decide is clear; the rest is for a person to say"
@@ -91,8 +93,7 @@ def _concerned(catalog: Catalog, record: PatientRecord, *, now: datetime, first_
     """The trials in groups that are not passed over together with others."""
 
     def concerns(trial: Trial, retriever: Retriever, terminology: Terminology) -> bool:
-        parameters = _parameters(first_dose)
-        evaluation = Evaluation(catalog.libraries, retriever, terminology, now=now, parameters=parameters)
+        evaluation = _evaluation(catalog, retriever, terminology, now, first_dose)
         try:
             _, applicable = _judge_disease(trial, record, evaluation)
         except Exception:
@@ -116,11 +117,22 @@ def _with_those_passed_over(
 
 def evaluate_record(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> Evaluation:
     """One patient's evaluation, which all trials of a request share: each definition is computed once."""
-    return Evaluation(catalog.libraries, record, catalog.value_sets, now=now, parameters=_parameters(first_dose))
+    return _evaluation(catalog, record, catalog.value_sets, now, first_dose)
 
 
-def _parameters(first_dose: date) -> dict[str, Value]:
-    return {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
+def _evaluation(
+    catalog: Catalog, retriever: Retriever, terminology: Terminology, now: datetime, first_dose: date
+) -> Evaluation:
+    parameters = {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
+    return Evaluation(
+        catalog.libraries,
+        retriever,
+        terminology,
+        now=now,
+        parameters=parameters,
+        budget=_DEFINITION_BUDGET,
+        total=_EVALUATION_BUDGET,
+    )
 
 
 def apply(
@@ -258,7 +270,6 @@ def _judge(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation
     unread = sorted(kind for kind in logic.types if not record.is_searched(kind))
     if unread:
         return CriterionResult(criterion, Outcome.UNKNOWN, Basis.NONE, reason=f"{', '.join(unread)} could not be read")
-    evaluation.remaining = BUDGET
     try:
         applies = None if logic.applies is None else evaluation.value(logic.applies)
         answer = evaluation.value(logic.answer)

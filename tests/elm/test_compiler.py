@@ -159,6 +159,37 @@ def test_nesting_too_deep_to_compile_is_a_named_error() -> None:
         _answer(node)
 
 
+@pytest.mark.parametrize("wrap", ["operand", "operands", "list", "tuple", "if", "query"])
+def test_how_deep_an_expression_may_be_does_not_hang_on_who_compiles_it(wrap: str) -> None:
+    def around(node: Json) -> Json:
+        return {
+            "operand": {"type": "IsNull", "operand": node},
+            "operands": {"type": "Equal", "operand": [node, node if node["type"] == "Null" else literal(1)]},
+            "list": {"type": "List", "element": [node]},
+            "tuple": {"type": "Tuple", "element": [{"name": "a", "value": node}]},
+            "if": {"type": "If", "condition": {"type": "Null"}, "then": literal(1), "else": node},
+            "query": {"type": "Query", "source": [{"alias": "A", "expression": node}], "relationship": []},
+        }[wrap]
+
+    node: Json = {"type": "Null"}
+    for _ in range(99):
+        node = around(node)
+    _answer(node)
+    with pytest.raises(UnsupportedNodeError, match="more than 100 nodes within one another"):
+        _answer(around(node))
+
+
+def test_json_nested_however_deep_is_a_named_error() -> None:
+    specifier: Json = {"type": "NamedTypeSpecifier", "name": "{urn:hl7-org:elm-types:r1}Integer"}
+    for _ in range(50_000):
+        specifier = {"type": "ListTypeSpecifier", "elementType": specifier}
+    for node in ({**literal(1), "resultTypeSpecifier": specifier}, {"type": "Null", "valueType": specifier}):
+        try:
+            _answer(node)
+        except CdsError as error:
+            assert "nested too deeply" in str(error)
+
+
 def test_a_long_chain_is_not_deep() -> None:
     node: Json = literal(True)
     for _ in range(20_000):

@@ -377,3 +377,38 @@ def test_libraries_can_be_added_after_others_are_compiled() -> None:
 
 def test_parameters_are_listed_for_all_libraries(libraries: Libraries) -> None:
     assert libraries.parameters == {"First Dose": Named("{urn:hl7-org:elm-types:r1}Date")}
+
+
+def test_a_definition_a_parameter_or_an_overload_is_not_there_twice() -> None:
+    twice = [
+        library(define("A", literal(1)), define("A", literal(2))),
+        library(parameters={"def": [{"name": "P"}, {"name": "P"}]}),
+        library(_function("F", "Integer"), _function("F", "Integer")),
+    ]
+    for made, name in zip(twice, ("definition A", "parameter P", "function F"), strict=True):
+        with pytest.raises(ElmError, match=f"{name} is there twice"):
+            compiled(made)
+
+
+def test_functions_that_call_each_other_through_definitions_are_refused() -> None:
+    def calling(name: str) -> dict[str, Any]:
+        return {"type": "FunctionRef", "name": name, "operand": []}
+
+    functions = [{"type": "FunctionDef", "name": name, "expression": calling(other)} for name, other in ("FG", "GF")]
+    with pytest.raises(UnsupportedNodeError, match=r"in a circle: Made\.F -> Made\.G -> Made\.F"):
+        compiled(library(*functions))
+    through = {"type": "FunctionDef", "name": "F", "expression": {"type": "ExpressionRef", "name": "A"}}
+    with pytest.raises(UnsupportedNodeError, match="in a circle"):
+        compiled(library(through, define("A", calling("F"))))
+
+
+def test_a_concept_of_a_code_that_is_not_there_is_refused() -> None:
+    made = library(concepts={"def": [{"name": "C", "code": [{"name": "Absent"}]}]})
+    with pytest.raises(ElmError, match="Absent"):
+        compiled(made)
+
+
+@pytest.mark.parametrize("given", [[], None, "library", 5])
+def test_what_is_no_object_is_no_library(given: Any) -> None:
+    with pytest.raises(ElmError, match="no ELM library"):
+        Libraries().add(given)

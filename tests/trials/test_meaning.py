@@ -194,7 +194,7 @@ def test_a_criterion_that_runs_away_is_unknown_and_its_neighbours_answer(
     bundle = orjson.loads((CASES / "I13-ecog-0-as-integer.json").read_bytes())
     record = PatientRecord.from_bundle(bundle, now=NOW)
     free = {c.criterion.id: c for trial in match(catalog, record, now=NOW).trials for c in trial.criteria}
-    monkeypatch.setattr("cds.trials.apply.BUDGET", 4)
+    monkeypatch.setattr("cds.trials.apply._DEFINITION_BUDGET", 4)
     bound = {c.criterion.id: c for trial in match(catalog, record, now=NOW).trials for c in trial.criteria}
     failed = {name for name, result in bound.items() if result.failed}
     assert failed
@@ -206,7 +206,7 @@ def test_a_criterion_that_runs_away_is_unknown_and_its_neighbours_answer(
 
 def test_a_disease_criterion_that_fails_passes_no_trial_over(demo: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer(demo).status.value == "not-applicable"
-    monkeypatch.setattr("cds.trials.apply.BUDGET", -1)
+    monkeypatch.setattr("cds.trials.apply._DEFINITION_BUDGET", -1)
     failed = answer(demo, DISEASE)
     assert failed.status.value == "potentially-eligible"
     (disease,) = (result for result in failed.criteria if result.criterion.id == "D1")

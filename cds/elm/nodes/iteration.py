@@ -8,7 +8,7 @@ from cds.elm.compiler import Binding, Compiler, node
 from cds.elm.evaluation import Frame
 from cds.elm.inference import element
 from cds.elm.library import Run
-from cds.elm.operators.list import Elements
+from cds.elm.operators.list import ElementSet
 from cds.elm.ports import Value
 from cds.elm.sorting import sorter
 from cds.elm.types import Json
@@ -74,15 +74,15 @@ def _repeat(compiler: Compiler, node: Json) -> Run:
         if waiting is None:
             return None
         found: list[Value] = []
-        known = Elements()
+        known = ElementSet()
         while waiting:
-            fresh = []
+            fresh: list[Value] = []
             for _ in steps.over(frame, waiting):
                 given = element(frame)
-                for item in given if isinstance(given, list) else [] if given is None else [given]:
-                    if known.add(item):
-                        found.append(item)
-                        fresh.append(item)
+                items = given if isinstance(given, list) else [] if given is None else [given]
+                frame[0].spend(len(items))
+                fresh += filter(known.add, items)
+            found += fresh
             waiting = fresh
         return found
 

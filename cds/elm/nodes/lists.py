@@ -61,6 +61,7 @@ def _each(compiler: Compiler, node: Json, path: str) -> Run:
         items = source(frame)
         if items is None:
             return None
+        frame[0].spend(len(items))
         found = []
         for item in items:
             frame[slot] = item

@@ -148,6 +148,7 @@ def _coalesce(compiler: Compiler, node: Json) -> Run:
         for operand in operands:
             value = operand(frame)
             if single and isinstance(value, list):
+                frame[0].spend(len(value))
                 return next((item for item in value if item is not None), None)
             if value is not None:
                 return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cds.elm.budget import FREE, spend
 from cds.elm.compiler import Compiler, Constant, node
 from cds.elm.evaluation import Frame, located
 from cds.elm.inference import element
@@ -84,6 +85,8 @@ def _codes_of(node: Json) -> Json | None:
 
 
 def _listed(found: Sequence[Value]) -> list[Value]:
+    if len(found) > FREE:
+        spend(len(found))
     return found if isinstance(found, list) else list(found)
 
 
@@ -153,11 +156,13 @@ def narrowed(compiler: Compiler, query: Json) -> Run | None:
 
 def _terms(node: Json | None, kind: str) -> Iterator[Json]:
     """The operands of a chain of `And` or `Or`, from the left; the node itself where it is neither."""
-    if node is not None and node.get("type") == kind:
-        for operand in node["operand"]:
-            yield from _terms(operand, kind)
-    elif node is not None:
-        yield node
+    waiting = [node] if node is not None else []
+    while waiting:
+        term = waiting.pop()
+        if term.get("type") == kind:
+            waiting.extend(reversed(term["operand"]))
+        else:
+            yield term
 
 
 def _tests(compiler: Compiler, term: Json, alias: str) -> list[tuple[str, ValueSetRef]]:

@@ -89,6 +89,7 @@ def _expand(evaluation: Evaluation, reference: Value) -> Value:
     if not isinstance(reference, ValueSetRef):
         return reference
     members = evaluation.terminology.value_set(reference.id, reference.version)
+    evaluation.spend(len(members))
     return [Code(code=code, system=system, version=None, display=None) for system, code in sorted(members)]
 
 
@@ -228,6 +229,7 @@ def _in_set(evaluation: Evaluation, value: Value, reference: Value) -> bool:
                 return True
         return False
     if isinstance(value, str):
+        evaluation.spend(len(members))
         return any(code == value for _, code in members)
     return any(pair in members for pair in pairs_of(value))
 
@@ -271,8 +273,10 @@ def _above(evaluation: Evaluation, ancestor: Value, descendant: Value) -> bool |
     if ancestor is None or descendant is None:
         return None
     answer: bool | None = False
-    for above in pairs_of(ancestor):
-        for below in pairs_of(descendant):
+    ancestors, descendants = list(pairs_of(ancestor)), list(pairs_of(descendant))
+    evaluation.spend(len(ancestors) * len(descendants))
+    for above in ancestors:
+        for below in descendants:
             found = evaluation.terminology.subsumes(above, below)
             if found is True:
                 return True

@@ -41,7 +41,11 @@ def _children(compiler: Compiler, node: Json) -> Run:
 
     def run(frame: Frame) -> Value:
         value = source(frame)
-        return None if value is None else children(value)
+        if value is None:
+            return None
+        found = children(value)
+        frame[0].spend(len(found))
+        return found
 
     return run
 
@@ -54,11 +58,15 @@ def _descendents(compiler: Compiler, node: Json) -> Run:
         value = source(frame)
         if value is None:
             return None
-        found, waiting = [], children(value)
+        found: list[Value] = []
+        waiting = children(value)[::-1]
+        spend = frame[0].spend
         while waiting:
-            item = waiting.pop(0)
+            item = waiting.pop()
             found.append(item)
-            waiting = [*children(item), *waiting]
+            below = children(item)
+            spend(1 + len(below))
+            waiting.extend(reversed(below))
         return found
 
     return run

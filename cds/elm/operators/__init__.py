@@ -6,12 +6,11 @@ lazy, scoped or needs the tree (And, If, Query, Retrieve, references) is compile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cds.elm.ports import Value
-from cds.errors import EvaluationError
 
 Function = TypeVar("Function", bound=Callable[..., Value])
 
@@ -34,17 +33,6 @@ class Operator:
 
 
 OPERATORS: dict[str, Operator] = {}
-
-#: The longest text, in characters, and the longest list that an operator makes: beyond what any chart holds.
-LARGEST = 1_000_000
-
-
-def bounded(value: Sized) -> Value:
-    """A text or list, unless it has grown beyond `LARGEST`: EvaluationError, before the memory is used up."""
-    if len(value) > LARGEST:
-        kind = "text" if isinstance(value, str) else "list"
-        raise EvaluationError(f"a {kind} has grown beyond {LARGEST}", remedy="look for what doubles it at each step")
-    return value
 
 
 def operator(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cmp_to_key, reduce
 from typing import Any
 
+from cds.elm.budget import spend
 from cds.elm.operators import operator
 from cds.elm.operators.arithmetic import add, aligned, divide, multiply, power, subtract
 from cds.elm.operators.comparison import equal, order
@@ -18,7 +19,10 @@ Path = Any
 
 
 def _known(items: Sequence[Value] | None) -> list[Value]:
-    return [item for item in items or () if item is not None]
+    if not items:
+        return []
+    spend(len(items))
+    return [item for item in items if item is not None]
 
 
 def aggregate(name: str) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
@@ -109,6 +113,7 @@ def mode(items: Value) -> Value:
     """21.10 Mode: the commonest, and of several the first."""
     counts: list[list[Any]] = []
     for item in _known(items):
+        spend(len(counts))
         for entry in counts:
             if equal(entry[0], item) is True:
                 entry[1] += 1

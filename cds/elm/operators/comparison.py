@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from cds.elm.budget import spend, spend_on_text
 from cds.elm.operators import operator
 from cds.elm.ports import Value
 from cds.elm.values import (
@@ -138,10 +139,12 @@ def _uncertain_equal(first: Value, second: Value) -> Truth:
 def _lists_equal(first: Value, second: Value) -> Truth:
     if len(first) != len(second):
         return False
+    spend(len(first))
     return every(equal_parts(one, other) for one, other in zip(first, second, strict=True))
 
 
 def _tuples_equal(first: Tuple, second: Tuple) -> Truth:
+    spend(len(first))
     return every(equal_parts(first.get(name), second.get(name)) for name in {**first, **second})
 
 
@@ -228,6 +231,8 @@ def equivalent(first: Value, second: Value) -> bool:
 
 
 def _texts_equivalent(first: str, second: str) -> bool:
+    spend_on_text(first)
+    spend_on_text(second)
     return _folded(first) == _folded(second)
 
 
@@ -250,10 +255,14 @@ def _quantities_equivalent(first: Quantity, second: Quantity) -> bool:
 
 
 def _lists_equivalent(first: Any, second: Any) -> bool:
-    return len(first) == len(second) and all(map(equivalent, first, second))
+    if len(first) != len(second):
+        return False
+    spend(len(first))
+    return all(map(equivalent, first, second))
 
 
 def _tuples_equivalent(first: Tuple, second: Tuple) -> bool:
+    spend(len(first))
     return all(equivalent(first.get(name), second.get(name)) for name in {**first, **second})
 
 
@@ -270,7 +279,8 @@ def _folded(text: str) -> str:
 def _share_a_code(first: Value, second: Value) -> bool:
     one = first.codes if isinstance(first, Concept) else (first,)
     other = second.codes if isinstance(second, Concept) else (second,)
-    return any(equivalent(code, candidate) for code in one for candidate in other)
+    known = {(code.code, code.system) for code in other}
+    return any((code.code, code.system) in known for code in one)
 
 
 def _numbers_equivalent(first: Value, second: Value) -> bool:

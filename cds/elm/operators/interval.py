@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
+from cds.elm.budget import spend
 from cds.elm.operators import operator
 from cds.elm.operators.arithmetic import add, limit_like, step, subtract
 from cds.elm.operators.comparison import Truth, bounds, every, order
@@ -373,6 +374,7 @@ def collapse(intervals: Value, per: Value = None) -> Value:
     known = [item for item in intervals if item is not None]
     if not known:
         return known
+    spend(len(known) * len(known).bit_length())
     known.sort(key=cmp_to_key(_by_start))
     found = [known[0]]
     for interval in known[1:]:
@@ -468,6 +470,7 @@ def _expanded_dates(low: Any, high: Any, per: Quantity | None) -> list[Interval]
     found: list[Interval] = []
     one = Quantity(Decimal(1), name)
     while True:
+        spend(2)
         following = moved(low, step_by, 1)
         last = moved(following, one, -1)
         if order(last, high) == 1 or len(found) > _PIECES:
@@ -494,6 +497,7 @@ def _expanded_numbers(low: Value, high: Value, per: Quantity | None) -> list[Int
     if not whole:
         low, high = _floored(low, grain), _floored(high, grain)
     while low + amount - grain <= high and len(found) <= _PIECES:
+        spend(1)
         last = low + amount - grain
         found.append(Interval(_with_unit(low, unit), _with_unit(last, unit)))
         low += amount

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from cds.elm.operators import LARGEST, bounded, operator
+from cds.elm.budget import FREE, spend
 from cds.elm.operators import interval as intervals
+from cds.elm.operators import operator
 from cds.elm.operators.comparison import Truth, equal, every
 from cds.elm.ports import Structured, Value
-from cds.elm.values import Code, Date, DateTime, Interval, Long, Tuple
+from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Time, Tuple
 from cds.errors import EvaluationError
 
 
@@ -23,73 +24,133 @@ def same(first: Value, second: Value) -> bool:
 _HASHED = frozenset((str, int, Decimal, Long))
 
 
-#: How many comparisons one operator may make of elements that nothing tells apart but comparing.
-_COMPARISONS = 1_000_000
-
-
-class Elements:
+class ElementSet:
     """Elements by what equal ones have in common, so that few are compared: CQL's equality has no hash.
 
-    Raises EvaluationError where too many have to be compared all the same: that is the square of a long list.
+    A *loose* element may equal one with another key (a quantity in another unit, a time without an offset): it is
+    compared with all of its kind.
     """
 
-    __slots__ = ("_kept", "_left")
+    __slots__ = ("_kept", "_loose", "_of_kind", "_unit")
 
     def __init__(self, items: Iterable[Value] = ()) -> None:
         self._kept: dict[Any, list[Value]] = {}
-        self._left = _COMPARISONS
+        self._loose: dict[Any, list[Value]] = {}
+        self._of_kind: dict[Any, list[Value]] = {}
+        self._unit: str | None = None
         for item in items:
-            self._kept.setdefault(_key(item), []).append(item)
+            self._keep(item)
 
     def holds(self, element: Value) -> bool:
-        """Whether an element that counts as this one is there."""
-        return self._is_among(self._kept.get(_key(element), ()), element)
+        """Whether an element that counts as the same is in it."""
+        key = self._key(element)
+        if key is _LOOSE:
+            return _is_among(element, self._of_kind.get(_kind(element), ()))
+        loose = self._loose.get(_kind(element), ()) if self._loose else ()
+        return _is_among(element, self._kept.get(key, ())) or _is_among(element, loose)
 
     def add(self, element: Value) -> bool:
         """Adds what is not there yet; whether it was added."""
-        kept = self._kept.setdefault(_key(element), [])
-        if self._is_among(kept, element):
+        if self.holds(element):
             return False
-        kept.append(element)
+        self._keep(element)
         return True
 
-    def _is_among(self, kept: Sequence[Value], element: Value) -> bool:
-        self._left -= len(kept)
-        if self._left < 0:
-            raise EvaluationError(f"a list is too long to be compared with itself ({_COMPARISONS} comparisons)")
-        return any(same(item, element) for item in kept)
+    def _keep(self, element: Value) -> None:
+        key = self._key(element)
+        if key is _LOOSE:
+            self._loose.setdefault(_kind(element), []).append(element)
+        else:
+            self._kept.setdefault(key, []).append(element)
+        if key is _LOOSE or type(element) in _MAY_BE_LOOSE:
+            self._of_kind.setdefault(_kind(element), []).append(element)
+
+    def _key(self, element: Value) -> Any:
+        if type(element) is Quantity:
+            if self._unit is None:
+                self._unit = element.unit
+            return (Quantity, element.value) if element.unit == self._unit else _LOOSE
+        return _key(element)
+
+
+def _is_among(element: Value, items: Sequence[Value]) -> bool:
+    if len(items) > 1:
+        spend(len(items))
+    return any(same(item, element) for item in items)
+
+
+#: In place of the key of an element that has none.
+_LOOSE: Final = object()
+_MAY_BE_LOOSE = frozenset((Quantity, DateTime, Interval, list, tuple))
+
+
+def _kind(value: Value) -> Any:
+    kind = type(value)
+    return "date" if kind in (Date, DateTime) else "list" if kind in (list, tuple) else kind
 
 
 def _key(value: Value) -> Any:
-    """What is equal for any two values that are: the same text, resource or code, or merely the same kind."""
+    """What is equal for any two values that are: the same text, resource, code or moment, or merely the same kind."""
     kind = type(value)
     if kind in _HASHED:
         return value
     if isinstance(value, Structured):
         return kind, hash(value)
-    if kind is Code:
-        return kind, value.code
-    if kind is Tuple:
-        return frozenset((name, _key(part)) for name, part in value.items() if part is not None)
-    if kind is Interval:
-        return kind, _key(intervals.start(value)), _key(intervals.end(value))
-    if kind is Date:
-        return "date", value.parts
-    return _moment(value) if kind is DateTime else kind
+    find = _KEYS.get(kind)
+    return kind if find is None else find(value)
 
 
-def _moment(value: DateTime) -> Any:
-    """A DateTime without hours equals the Date; any other the same moment, with or without milliseconds that are 0."""
-    if value.hour is None:
-        return "date", value.parts[:3]
-    whole = value if value.offset in (None, 0) else value.at_offset(0)
-    return whole.parts[:6], whole.parts[6] or 0
+def _key_of_date(value: Date | DateTime | Time) -> Any:
+    """The known components, in UTC where there is an hour; seconds without milliseconds are whole."""
+    if isinstance(value, DateTime) and value.hour is not None:
+        if value.offset is None:
+            return _LOOSE
+        value = value.at_offset(0)
+        if value.offset != 0:  # beyond the first or last year
+            return _LOOSE
+    known = value.parts[: value.known]
+    if not isinstance(value, Date) and value.millisecond is None and value.second is not None:
+        known = (*known, 0)
+    return "time" if isinstance(value, Time) else "date", known
+
+
+def _key_of_interval(value: Interval) -> Any:
+    try:
+        key = _key_within(intervals.start(value))
+    except EvaluationError:
+        return _LOOSE
+    return key if key is _LOOSE else (Interval, key)
+
+
+def _key_of_list(value: Sequence[Value]) -> Any:
+    key = _key_within(value[0]) if value else None
+    return key if key is _LOOSE else ("list", len(value), key)
+
+
+def _key_within(value: Value) -> Any:
+    """The key of a part; of quantities none is known, for each may be in its own unit."""
+    return _LOOSE if type(value) is Quantity else _key(value)
+
+
+_KEYS: dict[type, Callable[[Any], Any]] = {
+    Code: lambda value: (Code, value.code),
+    Concept: lambda value: (Concept, tuple(code.code for code in value.codes)),
+    Tuple: lambda value: (Tuple, frozenset((name, part) for name, part in value.items() if type(part) in _HASHED)),
+    **dict.fromkeys((Date, DateTime, Time), _key_of_date),
+    Interval: _key_of_interval,
+    **dict.fromkeys((list, tuple), _key_of_list),
+}
 
 
 @operator("Exists")
 def exists(items: Value) -> bool:
     """20.8 Exists: whether there is an element that is not null; never null."""
-    return items is not None and any(item is not None for item in items)
+    if not items:
+        return False
+    if items[0] is not None:
+        return True
+    spend(len(items))
+    return any(item is not None for item in items)
 
 
 @operator("Distinct")
@@ -97,9 +158,12 @@ def distinct(items: Value) -> Value:
     """20.4 Distinct: the first of each; nulls are one."""
     if items is None:
         return None
+    if len(items) < 2:
+        return list(items)
+    spend(len(items))
     if _HASHED.issuperset(map(type, items)):
         return list(dict.fromkeys(items))
-    found = Elements()
+    found = ElementSet()
     return [item for item in items if found.add(item)]
 
 
@@ -122,7 +186,9 @@ def slice_(items: Value, start: Value, end: Value) -> Value:
         return None
     if (start or 0) < 0 or (end is not None and end <= 0):
         return []
-    return list(items[start or 0 : end])
+    found = list(items[start or 0 : end])
+    spend(len(found))
+    return found
 
 
 @operator("IndexOf", fields=("source", "element"))
@@ -130,6 +196,7 @@ def index_of(items: Value, element: Value) -> Value:
     """20.16 IndexOf: -1 where it is not found."""
     if items is None or element is None:
         return None
+    spend(len(items))
     return next((place for place, item in enumerate(items) if equal(item, element) is True), -1)
 
 
@@ -148,9 +215,15 @@ def flatten(items: Value) -> Value:
     """20.11 Flatten: one level; an element that is null holds nothing."""
     if items is None:
         return None
-    return bounded(
-        [member for item in items if item is not None for member in (item if isinstance(item, list) else (item,))]
-    )
+    found: list[Value] = []
+    for item in items:
+        if isinstance(item, list):
+            found += item
+        elif item is not None:
+            found.append(item)
+    if len(found) > FREE:
+        spend(len(found))
+    return found
 
 
 @operator("ToList")
@@ -164,8 +237,7 @@ def times(left: Value, right: Value) -> Value:
     """ELM Times: the Cartesian product of two lists of tuples."""
     if left is None or right is None:
         return None
-    if len(left) * len(right) > LARGEST:
-        raise EvaluationError(f"the product of two lists has more than {LARGEST} rows")
+    spend(len(left) * sum(map(len, right)) + sum(map(len, left)) * len(right))
     return [Tuple({**one, **other}) for one in left for other in right]
 
 
@@ -180,6 +252,8 @@ def in_(element: Value, items: Value, *, precision: str | None = None) -> Truth:
         return False
     if isinstance(items, Interval):
         return intervals.holds(items, element, _precision(precision))
+    if len(items) > FREE:
+        spend(len(items))
     if element is None:
         return any(item is None for item in items)
     return any(equal(item, element) is True for item in items)
@@ -198,6 +272,7 @@ def proper_contains(items: Value, element: Value, *, precision: str | None = Non
         return None if isinstance(element, list) else False
     if isinstance(items, Interval):
         return intervals.properly_holds(items, element, _precision(precision))
+    spend(len(items))
     if element is None:
         return any(item is None for item in items) and len(distinct(items)) > 1
     other = [None if item is None else not same(item, element) for item in items]
@@ -218,7 +293,8 @@ def includes(outer: Value, inner: Value, *, precision: str | None = None) -> Tru
     if isinstance(inner, list):
         if outer is None:
             return None
-        return all(map(Elements(outer).holds, inner))
+        spend(len(outer) + len(inner))
+        return all(map(ElementSet(outer).holds, inner))
     if outer is None or inner is None:
         return None
     return in_(inner, outer, precision=precision)
@@ -256,7 +332,7 @@ def union(*operands: Value) -> Value:
         return None if first_ is None or second is None else intervals.union(first_, second)
     if all(operand is None for operand in operands):
         return None
-    return distinct(bounded([item for operand in operands if operand is not None for item in operand]))
+    return distinct([item for operand in operands if operand is not None for item in operand])
 
 
 @operator("Intersect")
@@ -269,7 +345,8 @@ def intersect(*operands: Value) -> Value:
         if isinstance(found, Interval):
             found = intervals.intersect(found, other)
         else:
-            found = distinct(list(filter(Elements(other).holds, found)))
+            spend(len(other) + len(found))
+            found = distinct(list(filter(ElementSet(other).holds, found)))
     return found
 
 
@@ -280,5 +357,6 @@ def except_(first_: Value, second: Value) -> Value:
         return None if second is None else intervals.except_(first_, second)
     if first_ is None:
         return None
-    taken = Elements(second or ())
+    spend(len(second or ()) + len(first_))
+    taken = ElementSet(second or ())
     return distinct([item for item in first_ if not taken.holds(item)])

@@ -6,9 +6,21 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from cds.elm.operators import bounded, operator
+from cds.elm.budget import spend, spend_on_text
+from cds.elm.operators import operator
 from cds.elm.patterns import pattern as regular
 from cds.elm.ports import Value
+from cds.errors import EvaluationError
+
+#: The longest text, in characters, that an operator makes: beyond what any chart holds.
+_LONGEST = 1_000_000
+
+
+def _bounded(text: str) -> str:
+    """The text, unless it has grown without bound: EvaluationError, before the memory is used up."""
+    if len(text) > _LONGEST:
+        raise EvaluationError(f"a text has grown beyond {_LONGEST} characters")
+    return text
 
 
 @operator("Combine", fields=("source", "separator"))
@@ -17,13 +29,18 @@ def combine(source: Sequence[Value] | None, separator: Value) -> Value:
     if source is None:
         return None
     texts = [text for text in source if text is not None]
-    return bounded((separator or "").join(texts)) if texts else None
+    spend(len(source) + (sum(map(len, texts)) + len(separator or "") * len(texts)) // 32)
+    return _bounded((separator or "").join(texts)) if texts else None
 
 
 @operator("Concatenate")
 def concatenate(*texts: Value) -> Value:
     """17.2 Concatenate: null if any part is (the operator & hands in empty text instead)."""
-    return None if None in texts else bounded("".join(texts))
+    if None in texts:
+        return None
+    whole = _bounded("".join(texts))
+    spend_on_text(whole)
+    return whole
 
 
 @operator("EndsWith")
@@ -43,7 +60,10 @@ def indexer(source: Value, index: Value) -> Value:
 @operator("LastPositionOf", fields=("pattern", "string"))
 def last_position_of(pattern: Value, string: Value) -> Value:
     """17.7 LastPositionOf: -1 where it is not found."""
-    return None if pattern is None or string is None else string.rfind(pattern)
+    if pattern is None or string is None:
+        return None
+    spend_on_text(string)
+    return string.rfind(pattern)
 
 
 @operator("Length")
@@ -55,13 +75,19 @@ def length(value: Value) -> Value:
 @operator("Lower")
 def lower(text: Value) -> Value:
     """17.9 Lower."""
-    return None if text is None else text.lower()
+    if text is None:
+        return None
+    spend_on_text(text)
+    return text.lower()
 
 
 @operator("Upper")
 def upper(text: Value) -> Value:
     """17.18 Upper."""
-    return None if text is None else text.upper()
+    if text is None:
+        return None
+    spend_on_text(text)
+    return text.upper()
 
 
 @operator("Matches")
@@ -75,7 +101,9 @@ def replace_matches(text: Value, pattern: Value, substitution: Value) -> Value:
     """17.13 ReplaceMatches: ``$1`` stands for a group, ``\\$`` for a dollar sign."""
     if text is None or pattern is None or substitution is None:
         return None
-    return bounded(regular(pattern).replaced(text, _template(substitution)))
+    if len(text) * len(substitution) > 10 * _LONGEST:
+        raise EvaluationError(f"a text would grow far beyond {_LONGEST} characters")
+    return _bounded(regular(pattern).replaced(text, _template(substitution)))
 
 
 @lru_cache(maxsize=1024)
@@ -87,7 +115,10 @@ def _template(substitution: str) -> str:
 @operator("PositionOf", fields=("pattern", "string"))
 def position_of(pattern: Value, string: Value) -> Value:
     """17.12 PositionOf: -1 where it is not found."""
-    return None if pattern is None or string is None else string.find(pattern)
+    if pattern is None or string is None:
+        return None
+    spend_on_text(string)
+    return string.find(pattern)
 
 
 @operator("Split", fields=("stringToSplit", "separator"))
@@ -95,6 +126,7 @@ def split(text: Value, separator: Value) -> Value:
     """17.14 Split: the whole text in a list where there is no separator."""
     if text is None:
         return None
+    spend_on_text(text)
     return text.split(separator) if separator else [text]
 
 
@@ -117,4 +149,5 @@ def substring(text: Value, start: Value, number: Value) -> Value:
     """17.17 Substring: null where it would begin outside; of an empty text, the text."""
     if text is None or start is None or not (0 <= start < len(text) or start == 0):
         return None
+    spend_on_text(text)
     return text[start:] if number is None else text[start : start + max(number, 0)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from cds.elm.budget import spend
 from cds.elm.operators import operator
 from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Time
@@ -156,13 +157,19 @@ def to_concept(value: Value) -> Value:
     """22.21 ToConcept."""
     if isinstance(value, Code):
         return Concept((value,), value.display)
-    return Concept(tuple(value)) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    spend(len(value))
+    return Concept(tuple(value))
 
 
 @operator("ToChars")
 def to_chars(value: Value) -> Value:
     """ELM ToChars: a list of single characters."""
-    return None if value is None else list(value)
+    if value is None:
+        return None
+    spend(len(value))
+    return list(value)
 
 
 @operator("ToString")
