@@ -43,19 +43,72 @@ def contained(depth: int) -> Any:
 
 
 JUNK: list[Any] = [
-    None, 0, -1, 1.5, 1e308, 2**63, 2**70, "", " ", "text", True, False, [], {}, [None], [[]], [{}], {"": None}, "\u0000", "🩺" * 50,
-    "2026", "2026-02-30", "2026-13", "9999-12-31T23:59:59.999999999-14:00", "0001-01-01T00:00:00+14:00", "0000", "+12026",
-    "2026-11-20T24:00:00Z", "2026-11-20T10:00", "2026-11-20t10:00:00z", "20261120", "2026-W10", "x" * 5000,
-    {"reference": "#p"}, {"reference": "#"}, {"reference": "Patient/"}, {"reference": "Patient?x=1"}, {"reference": {}},
-    {"coding": None}, {"coding": {}}, {"coding": "x"}, {"coding": [{"system": 5, "code": []}]}, {"coding": [[{}]]},
-    {"coding": [{"system": "http://snomed.info/sct", "code": "363346000"}] * 50, "text": 7}, {"text": ["a"]},
-    {"value": "5", "unit": 7}, {"value": 1e400, "code": "10*99999999", "system": "http://unitsofmeasure.org"},
-    {"value": 5, "code": "((((", "unit": "m" * 500}, {"value": True}, {"value": 5, "comparator": "<"}, {"value": 2**70, "code": "g"},
-    {"start": "2027", "end": "2026"}, {"start": 5}, {"end": "9999-12-31"}, {"start": "0001-01-01", "end": None},
+    None,
+    0,
+    -1,
+    1.5,
+    1e308,
+    2**63,
+    2**70,
+    "",
+    " ",
+    "text",
+    True,
+    False,
+    [],
+    {},
+    [None],
+    [[]],
+    [{}],
+    {"": None},
+    "\u0000",
+    "🩺" * 50,
+    "2026",
+    "2026-02-30",
+    "2026-13",
+    "9999-12-31T23:59:59.999999999-14:00",
+    "0001-01-01T00:00:00+14:00",
+    "0000",
+    "+12026",
+    "2026-11-20T24:00:00Z",
+    "2026-11-20T10:00",
+    "2026-11-20t10:00:00z",
+    "20261120",
+    "2026-W10",
+    "x" * 5000,
+    {"reference": "#p"},
+    {"reference": "#"},
+    {"reference": "Patient/"},
+    {"reference": "Patient?x=1"},
+    {"reference": {}},
+    {"coding": None},
+    {"coding": {}},
+    {"coding": "x"},
+    {"coding": [{"system": 5, "code": []}]},
+    {"coding": [[{}]]},
+    {"coding": [{"system": "http://snomed.info/sct", "code": "363346000"}] * 50, "text": 7},
+    {"text": ["a"]},
+    {"value": "5", "unit": 7},
+    {"value": 1e400, "code": "10*99999999", "system": "http://unitsofmeasure.org"},
+    {"value": 5, "code": "((((", "unit": "m" * 500},
+    {"value": True},
+    {"value": 5, "comparator": "<"},
+    {"value": 2**70, "code": "g"},
+    {"start": "2027", "end": "2026"},
+    {"start": 5},
+    {"end": "9999-12-31"},
+    {"start": "0001-01-01", "end": None},
     {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]},
-    {"low": {"value": 5}, "high": {"value": 1}}, {"resourceType": "Patient", "id": "p2"}, {"resourceType": "Bundle", "entry": [{}]},
-    {"resourceType": 7}, {"resourceType": "Observation"}, nested(60), nested(60, "contained"), contained(40), nested(60, "coding"),
-]  # fmt: skip
+    {"low": {"value": 5}, "high": {"value": 1}},
+    {"resourceType": "Patient", "id": "p2"},
+    {"resourceType": "Bundle", "entry": [{}]},
+    {"resourceType": 7},
+    {"resourceType": "Observation"},
+    nested(60),
+    nested(60, "contained"),
+    contained(40),
+    nested(60, "coding"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +155,7 @@ def changed(source: bytes, choose: random.Random) -> Any:
     spots = [
         spot
         for spot in places(made)
-        if choose.random() < 0.05 or spot[1] not in outside and spot[0] is not made.get("entry")
+        if choose.random() < 0.05 or (spot[1] not in outside and spot[0] is not made.get("entry"))
     ]
     for _ in range(choose.choice([1, 3, 10, 30, len(spots) // 10])):
         container, key = choose.choice(spots)
