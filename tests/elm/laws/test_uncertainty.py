@@ -1,7 +1,7 @@
 """An answer about what is not wholly known holds for all that it may be: checked against every completion.
 
-Small domains are walked whole: intervals over few points with known, unknown (open null) and endless (closed null) ends,
-and dates of every precision with every day that they may mean.
+Small domains are walked whole: intervals over few points with known, unknown (open null) and endless (closed null)
+ends, and dates of every precision with every day that they may mean.
 """
 
 from __future__ import annotations
@@ -141,8 +141,16 @@ def test_set_operations_are_those_of_the_points() -> None:
         assert points(rest) == (left if left and len(left) == max(left) - min(left) + 1 else set()), (first, second)
 
 
-DUALS = [("Before", "After"), ("SameOrBefore", "SameOrAfter"), ("Includes", "IncludedIn"), ("MeetsBefore", "MeetsAfter"),
-         ("ProperIncludes", "ProperIncludedIn"), ("Overlaps", "Overlaps"), ("Meets", "Meets"), ("Equal", "Equal")]  # fmt: skip
+DUALS = [
+    ("Before", "After"),
+    ("SameOrBefore", "SameOrAfter"),
+    ("Includes", "IncludedIn"),
+    ("MeetsBefore", "MeetsAfter"),
+    ("ProperIncludes", "ProperIncludedIn"),
+    ("Overlaps", "Overlaps"),
+    ("Meets", "Meets"),
+    ("Equal", "Equal"),
+]
 
 
 @pytest.mark.parametrize(("name", "dual"), DUALS)
@@ -160,7 +168,7 @@ DATES = [
     *(Date(*month) for month in sorted({(day.year, day.month) for day in DAYS})),
     Date(2023),
     Date(2024),
-]  # fmt: skip
+]
 
 
 def days_of(value: Date | DateTime) -> list[date]:
@@ -215,7 +223,7 @@ def test_an_order_to_a_precision_is_that_of_all_days(name: str, precision: str) 
         "After": lambda one, other: one > other,
         "SameOrBefore": lambda one, other: one <= other,
         "SameOrAfter": lambda one, other: one >= other,
-    }[name]  # fmt: skip
+    }[name]
     cut = PRECISIONS[precision]
     for first, second in product(DATES, repeat=2):
         possible = {relation(cut(one), cut(other)) for one, other in product(days_of(first), days_of(second))}
@@ -247,8 +255,10 @@ def test_whole_months_and_years_of_dates_are_those_of_all_days(unit: str) -> Non
     for first, second in product(DATES, repeat=2):
         possible = [
             answer("DurationBetween", Date(*one.timetuple()[:3]), Date(*other.timetuple()[:3]), precision=unit)
-            for one, other in product(days_of(first)[:: 5] + days_of(first)[-1:], days_of(second)[:: 5] + days_of(second)[-1:])
-        ]  # fmt: skip
+            for one, other in product(
+                days_of(first)[::5] + days_of(first)[-1:], days_of(second)[::5] + days_of(second)[-1:]
+            )
+        ]
         found = answer("DurationBetween", first, second, precision=unit)
         low, high = (found.low, found.high) if isinstance(found, Uncertainty) else (found, found)
         assert low <= min(possible), (first, second)

@@ -223,3 +223,10 @@ def test_elements_nested_however_deep(catalog: Catalog) -> None:
         deep = {"resourceType": "Observation", "id": "o", "subject": {"reference": "Patient/p"}, key: [nested(50_000)]}
         played(catalog, {"resourceType": "Bundle", "entry": [{"resource": patient}, {"resource": deep}]})
         played(catalog, {"resourceType": "Bundle", "entry": [{"resource": {**patient, key: [nested(50_000)]}}]})
+
+
+def test_more_resources_than_a_chart_holds_are_refused() -> None:
+    patient = {"resourceType": "Patient", "id": "p"}
+    entries = [{"resource": patient}, *({"resource": {"resourceType": "Flag"}} for _ in range(100_000))]
+    with pytest.raises(RecordError, match="more than 100000 resources"):
+        PatientRecord.from_bundle({"resourceType": "Bundle", "entry": entries}, now=NOW)
