@@ -46,7 +46,7 @@ NODES: dict[str, NodeRule] = {}
 
 #: Nodes within nodes that an expression may have. People write some 15; translators nest a sum of many terms deeper.
 #: Python's stack holds more, but not reliably: it depends on who calls.
-DEEPEST = 100
+DEEPEST = 250
 
 _SYSTEM_URI = "urn:hl7-org:elm-types:r1"
 

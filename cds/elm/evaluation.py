@@ -50,7 +50,6 @@ class Evaluation:
 
     __slots__ = (
         "_failures",
-        "_left",
         "budget",
         "calls",
         "libraries",
@@ -62,6 +61,7 @@ class Evaluation:
         "retriever",
         "terminology",
         "timezone_offset",
+        "total",
     )
 
     def __init__(
@@ -82,9 +82,9 @@ class Evaluation:
         self.timezone_offset: int = self.now.offset or 0
         self.parameters = {name: _parameter(value) for name, value in (parameters or {}).items()}
         self.budget = UNLIMITED if budget is None else budget
-        self._left = UNLIMITED if total is None else total
+        self.total = UNLIMITED if total is None else total
         #: The steps that the definition now running may still spend.
-        self.remaining = min(self.budget, self._left)
+        self.remaining = min(self.budget, self.total)
         self.results: dict[int, Value] = _Results()
         #: What functions gave that are answered once for each operand. It is held, so that its id stays its own.
         self.calls: dict[tuple[object, object], tuple[Value, Value]] = {}
@@ -111,7 +111,7 @@ class Evaluation:
         frame: Frame = [None] * definition.frame_size
         frame[0] = self
         outer, remaining = RUNNING.spender, self.remaining
-        allowed = self.remaining = self.budget if self.budget < self._left else self._left
+        allowed = self.remaining = self.budget if self.budget < self.total else self.total
         if outer is not self:
             RUNNING.spender = self
         try:
@@ -120,7 +120,7 @@ class Evaluation:
             failure = self._failures[index] = located(error, definition.place)
             raise failure from None
         finally:
-            self._left -= allowed - self.remaining
+            self.total -= allowed - self.remaining
             self.remaining = remaining
             if outer is not self:
                 RUNNING.spender = outer

@@ -12,6 +12,7 @@ Everything here is made once, at load, and shared by all evaluations.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -257,11 +258,12 @@ class Libraries:
         for library in fresh:
             with well_formed(library.id):
                 _resolve_codes(library)
-        for library in fresh:
-            _infer_types(library)
-        for library in fresh:
-            with well_formed(library.id):
-                compile_library(library, self._compiler, lenient=self.lenient)
+        with _deep_stack():
+            for library in fresh:
+                _infer_types(library)
+            for library in fresh:
+                with well_formed(library.id):
+                    compile_library(library, self._compiler, lenient=self.lenient)
         _refuse_circular_definitions(fresh)
         _break_long_chains(fresh)
 
@@ -329,6 +331,17 @@ class Libraries:
     def _next(self) -> int:
         self.size += 1
         return self.size - 1
+
+
+@contextmanager
+def _deep_stack() -> Iterator[None]:
+    """While open, Python's stack is deep enough to compile any expression that may be evaluated."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(usual, 10_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def retrievals(definitions: Iterable[Definition]) -> tuple[Retrieval, ...]:

@@ -1,7 +1,6 @@
-# ruff: noqa: E501 (nodes read best in one line)
 """Any ELM at all is compiled or refused by name, and any definition gives a value, a null or a named error.
 
-Seeded, so that each run does the same. CDS_FUZZ multiplies how much is tried: ``CDS_FUZZ=100 pytest tests/elm/test_fuzz.py``.
+Seeded, so that each run does the same. CDS_FUZZ (a number) multiplies how much is tried.
 """
 
 from __future__ import annotations
@@ -142,16 +141,22 @@ class Writer:
             return choose.choice(plain[name])
         written = {
             "source": lambda: [{"alias": a, "expression": more()} for a in choose.sample("XY", choose.randint(1, 2))],
-            "relationship": lambda: [{"type": choose.choice(["With", "Without"]), "alias": "Y", "expression": more(), "suchThat": more()}][: choose.randint(0, 1)],
+            "relationship": lambda: [
+                {"type": choose.choice(["With", "Without"]), "alias": "Y", "expression": more(), "suchThat": more()}
+            ][: choose.randint(0, 1)],
             "let": lambda: [{"identifier": "Z", "expression": more()}][: choose.randint(0, 1)],
             "return": lambda: {"expression": more(), "distinct": choose.choice([True, False])},
             "aggregate": lambda: {"identifier": "A", "expression": more(), "starting": more()},
             "sort": lambda: {"by": [self.by(depth)]},
             "by": lambda: [self.by(depth) for _ in range(choose.randint(0, 2))],
             "caseItem": lambda: [{"when": more(), "then": more()} for _ in range(2)],
-            "element": lambda: [{"name": "a", "value": more()}] if kind in ("Tuple", "Instance") else [more() for _ in range(choose.randint(0, 4))],
+            "element": lambda: (
+                [{"name": "a", "value": more()}]
+                if kind in ("Tuple", "Instance")
+                else [more() for _ in range(choose.randint(0, 4))]
+            ),
             "signature": list,
-        }  # fmt: skip
+        }
         if (
             name in written
             and not (name == "source" and kind != "Query")
@@ -164,9 +169,17 @@ class Writer:
 
     def by(self, depth: int) -> Json:
         kind = self.random.choice(["ByDirection", "ByColumn", "ByExpression"])
-        return {"type": kind, "direction": self.random.choice(["asc", "desc"]), **(
-            {"path": "value"} if kind == "ByColumn" else {"expression": self.expression(depth)} if kind == "ByExpression" else {}
-        )}  # fmt: skip
+        return {
+            "type": kind,
+            "direction": self.random.choice(["asc", "desc"]),
+            **(
+                {"path": "value"}
+                if kind == "ByColumn"
+                else {"expression": self.expression(depth)}
+                if kind == "ByExpression"
+                else {}
+            ),
+        }
 
     def leaf(self) -> Json:
         choose = self.random
@@ -176,19 +189,24 @@ class Writer:
             "valueType": SYSTEM + "Integer",
             "value": str(choose.choice([0, 1, 2, 12, 2026, 9999])),
         }
-        return choose.choice([
-            {"type": "Literal", "valueType": SYSTEM + kind, "value": choose.choice(texts)},
-            {"type": "Literal", "valueType": SYSTEM + kind, "value": texts[0]},
-            {"type": "Null"},
-            {"type": "Null", "resultTypeName": choose.choice(TYPES)},
-            {"type": "Quantity", "value": choose.choice([0, 1, -2.5, 1e27]), "unit": choose.choice(UNITS)},
-            {"type": choose.choice(["Date", "DateTime"]), "year": number, "month": number},
-            {"type": "Time", "hour": number},
-            {"type": choose.choice(["Now", "Today", "TimeOfDay"])},
-            {"type": choose.choice(["AliasRef", "OperandRef", "ExpressionRef", "IdentifierRef"]), "name": choose.choice(NAMES)},
-            {"type": "Retrieve", "dataType": FHIR + choose.choice(["Patient", "Observation", "Condition"])},
-            {"type": "MaxValue", "valueType": choose.choice(TYPES)},
-        ])  # fmt: skip
+        return choose.choice(
+            [
+                {"type": "Literal", "valueType": SYSTEM + kind, "value": choose.choice(texts)},
+                {"type": "Literal", "valueType": SYSTEM + kind, "value": texts[0]},
+                {"type": "Null"},
+                {"type": "Null", "resultTypeName": choose.choice(TYPES)},
+                {"type": "Quantity", "value": choose.choice([0, 1, -2.5, 1e27]), "unit": choose.choice(UNITS)},
+                {"type": choose.choice(["Date", "DateTime"]), "year": number, "month": number},
+                {"type": "Time", "hour": number},
+                {"type": choose.choice(["Now", "Today", "TimeOfDay"])},
+                {
+                    "type": choose.choice(["AliasRef", "OperandRef", "ExpressionRef", "IdentifierRef"]),
+                    "name": choose.choice(NAMES),
+                },
+                {"type": "Retrieve", "dataType": FHIR + choose.choice(["Patient", "Observation", "Condition"])},
+                {"type": "MaxValue", "valueType": choose.choice(TYPES)},
+            ]
+        )
 
 
 def tried(*elms: Any, lenient: bool = False) -> None:
@@ -254,6 +272,8 @@ def mutated(source: Any, choose: random.Random) -> Any:
     made = orjson.loads(source)
     for _ in range(choose.randint(1, 4)):
         spots = list(places(made))
+        if not spots:
+            break
         container, key = choose.choice(spots)
         change = choose.random()
         if change < 0.4:
