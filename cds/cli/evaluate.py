@@ -17,7 +17,7 @@ from cds.errors import CdsError, RecordError
 if TYPE_CHECKING:
     from cds.authoring.evaluate import Content
 
-#: How many rows and calls one definition may spend for one patient.
+#: How many steps (rows, calls, items looked at) one definition may spend for one patient.
 _BUDGET = 20_000_000
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -44,7 +44,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     default=_BUDGET,
     show_default=True,
     metavar="STEPS",
-    help="How many rows and calls one definition may spend for one patient.",
+    help="How many steps (rows, calls, items looked at) one definition may spend for one patient.",
 )
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The results; - is stdout.")
 def evaluate_command(

@@ -327,8 +327,12 @@ def _decimal(value: Any) -> Decimal | None:
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+_LONGEST_DATE: Final = 64
+
+
 def _parsed(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
-    return lambda value: parse(value) if isinstance(value, str) else None
+    """Texts are parsed once and kept: one that is too long for a date is none, and not worth keeping."""
+    return lambda value: parse(value) if isinstance(value, str) and len(value) <= _LONGEST_DATE else None
 
 
 _SYSTEM_VALUES: dict[str, Callable[[Any], Value]] = {

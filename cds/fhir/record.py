@@ -87,6 +87,10 @@ class AskedCodes(Protocol):
     def bare_among(self, codes: KeysView[str]) -> Iterable[str]: ...
 
 
+#: No chart holds more; what does is no one patient's, or a mistake.
+MOST_RESOURCES = 100_000
+
+
 class PatientRecord:
     """One patient's data as of `now`: what is hers, what is a fact, each once.
 
@@ -113,6 +117,12 @@ class PatientRecord:
         for place, (resource, full_url) in enumerate(entries, 1):
             by_type[resource["resourceType"]].append((resource, full_url, place))
         self._by_type = dict(by_type)
+        if sum(map(len, by_type.values())) > MOST_RESOURCES:
+            raise RecordError(
+                f"there are more than {MOST_RESOURCES} resources in the data",
+                where="Bundle.entry",
+                remedy="send what is the patient's, and of the types that discovery names",
+            )
         self.skipped = tuple(skipped)
         self._elements: dict[str, list[Element]] = {}
         self._indexes: dict[tuple[str, str], _Codes] = {}

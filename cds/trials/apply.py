@@ -35,11 +35,11 @@ from cds.trials.eligibility import (
 
 _log = logging.getLogger("cds.trials")
 
-#: Steps that one definition may spend on a patient, and all of an evaluation together (see `cds.elm.budget`). The
-#: largest records need about 20,000 for all trials together; 200,000 are some tenths of a second. So one definition
-#: that runs away is stopped within the time that a card may take, and five before the evaluation as a whole is.
-_DEFINITION_BUDGET = 200_000
-_EVALUATION_BUDGET = 1_000_000
+#: Steps that one definition may spend on a patient, and all of an evaluation together (see `cds.elm.budget`). A record
+#: of 1,100 resources needs 17,000 for all criteria of all trials, one of 5,700 at most 370,000 for one definition;
+#: 500,000 are about half a second. So a definition that runs away costs a card that much, and its neighbours nothing.
+_DEFINITION_BUDGET = 500_000
+_EVALUATION_BUDGET = 2_000_000
 
 #: The reason of a criterion whose data is clear, and that a person has to attest in part.
 REST_IS_FOR_A_PERSON = "what data can decide is clear; the rest is for a person to say"

@@ -37,6 +37,9 @@ _TEMPERATURES: Final = {
 }
 #: An annotation, and whether it stands alone as a term (``{cells}/uL``) or after a unit (``mg{total}``).
 _ONE: Final = Fraction(1)
+#: No unit of a laboratory is longer; a power such as ``10*99999999`` would take minutes to compute.
+_LONGEST: Final = 200
+_HUGE_POWER = re.compile(r"[^\d./(][+-]?\d{3}")
 _ANNOTATION = re.compile(r"(?P<alone>^|(?<=[./(]))?\{[^{}]*\}")
 
 
@@ -171,6 +174,8 @@ def load_units() -> None:
 @lru_cache(maxsize=4096)
 def _base(unit: str) -> tuple[Fraction, Any]:
     """A UCUM unit in base units: its size and its dimension."""
+    if len(unit) > _LONGEST or _HUGE_POWER.search(unit):
+        raise UnitError("a unit that is too long, or of too high a power, to be converted")
     try:
         quantity = _registry().from_ucum(unit)
         reference = _registry().Quantity(_ONE, quantity.units).to_base_units()

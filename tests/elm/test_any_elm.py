@@ -254,6 +254,8 @@ def mutated(source: Any, choose: random.Random) -> Any:
     made = orjson.loads(source)
     for _ in range(choose.randint(1, 4)):
         spots = list(places(made))
+        if not spots:
+            break
         container, key = choose.choice(spots)
         change = choose.random()
         if change < 0.4:
