@@ -82,14 +82,14 @@ def steps(catalog: Catalog, content: bytes) -> dict[Definition, int]:
     """The steps that each definition spends by itself."""
     record = PatientRecord.from_bundle(orjson.loads(content), now=NOW)
     running = evaluate_record(catalog, record, now=NOW, first_dose=NOW.date())
-    running.budget = running.total = 10**12
+    running.budget = running._left = 10**12
     spent: dict[Definition, int] = {}
     waiting = [definition for library in catalog.libraries for definition in library.definitions.values()]
     for definition in waiting:
         for below in (*_below(definition), definition):
-            before = running.total
+            before = running._left
             running.value(below)
-            spent.setdefault(below, before - running.total)
+            spent.setdefault(below, before - running._left)
     return spent
 
 

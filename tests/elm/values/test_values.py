@@ -245,6 +245,11 @@ def test_units(source: str, target: str, expected: Fraction | None) -> None:
     assert factor(source, target) == expected
 
 
+@pytest.mark.parametrize("unit", ["10*99999999", "10^-99999999", "m123456789", "m" * 500])
+def test_a_unit_of_a_power_that_no_one_measures_is_not_computed(unit: str) -> None:
+    assert convertible(unit, "m") is None
+
+
 @pytest.mark.parametrize("unit", ["furlong", "units", "mg per dL", "Cel"])
 def test_a_unit_that_cannot_be_converted_is_named_and_compares_as_null(unit: str) -> None:
     with pytest.raises(UnitError, match=unit):
