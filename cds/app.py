@@ -16,14 +16,17 @@ from flask import Flask, Response
 from cds import logs
 from cds.elm.values.quantity import load_units
 from cds.errors import StoreUnavailableError
+from cds.fhir.allowlist import Allowlist
+from cds.fhir.server import Limits, Servers
 from cds.hooks.feedback import FeedbackStore, Recorder
 from cds.hooks.metrics import CONTENT_TYPE, Metrics
 from cds.hooks.openapi import openapi
 from cds.hooks.replay import ReplayStore
 from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, observe, require_trust
 from cds.hooks.service import load_services
+from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
-from cds.settings import Settings
+from cds.settings import Settings, is_loopback
 from cds.trials.catalog import Catalog
 
 _log = logging.getLogger("cds.app")
@@ -49,8 +52,8 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     of several processes meet (PROMETHEUS_MULTIPROC_DIR).
     """
     catalog = Catalog.load(settings.plandefinitions)
-    services = load_services(settings.hooks, catalog)
     metrics = Metrics(metrics_folder)
+    services = load_services(settings.hooks, catalog, source=FHIRServerSource(_servers(settings, metrics)))
     store = FeedbackStore(settings.database_url)
     recorder = Recorder(
         store,
@@ -118,6 +121,19 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     return app
+
+
+def _servers(settings: Settings, metrics: Metrics) -> Servers:
+    """The FHIR servers that may be read: those that are listed; where none is, those on this machine, if the service
+    itself is reached from here alone."""
+    loopback = not settings.fhir_servers and is_loopback(settings.host)
+    return Servers(
+        Allowlist.of(settings.fhir_servers, loopback=loopback),
+        Limits(seconds=settings.fhir_deadline, bytes=settings.fhir_max_bytes),
+        proxy=settings.fhir_proxy,
+        authorities=settings.fhir_ca,
+        observe=metrics.read,
+    )
 
 
 def run(app: Flask, settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:

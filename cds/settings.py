@@ -109,6 +109,30 @@ def _clients(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(clients)
 
 
+def _bases(text: str) -> tuple[str, ...]:
+    """Base URLs of FHIR servers, comma-separated."""
+    bases = tuple(one.strip() for one in text.split(",") if one.strip())
+    for base in bases:
+        parts = urlsplit(base)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError("holds what is no http(s) URL without credentials")
+        _ = parts.port
+    return bases
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 60:
+        raise ValueError("is no number of seconds up to 60")
+    return seconds
+
+
+def _file(text: str) -> str:
+    if text and not Path(text).is_file():
+        raise ValueError("is no file")
+    return text
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     """Reads one of `words`, in whatever case."""
     known = {word.lower(): word for word in words}
@@ -164,6 +188,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_RETENTION_DAYS", "365", "after how many days cards issued and feedback are deleted", _number),
     Setting("CDS_LOG_FORMAT", "json", "how the log on stderr is written: json or text", _one_of("json", "text")),
     Setting("CDS_LOG_LEVEL", "INFO", "what is logged: DEBUG, INFO, WARNING or ERROR", _one_of(*_LEVELS)),
+    Setting("CDS_FHIR_SERVERS", "", "base URLs of the FHIR servers that may be read, comma-separated", _bases),
+    Setting("CDS_FHIR_DEADLINE", "4", "seconds in which a call reads from the FHIR server", _seconds),
+    Setting("CDS_FHIR_MAX_BYTES", str(64 * 1024 * 1024), "what a call reads from the FHIR server, in bytes", _number),
+    Setting("CDS_FHIR_CA", "", "a file of certificates of authorities, in place of the public ones", _file),
+    Setting("CDS_FHIR_PROXY", "", "the proxy by which FHIR servers are reached", str, secret=True),
     Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
 )
 
@@ -187,6 +216,11 @@ class Settings:
     retention_days: int
     log_format: str
     log_level: str
+    fhir_servers: tuple[str, ...]
+    fhir_deadline: float
+    fhir_max_bytes: int
+    fhir_ca: str
+    fhir_proxy: str = field(repr=False)
     cache: Path
 
     @property

@@ -1,16 +1,21 @@
-"""Request -> PatientRecord: what was prefetched, and what of it counts as searched (CDS Hooks 2.0.1, Prefetch)."""
+"""Request -> PatientRecord: prefetch first, then the FHIR server; what counts as searched (CDS Hooks 2.0.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from cds.errors import DataUnavailableError, RecordError, RequestError
+from cds.fhir.compartment import Compartment
 from cds.fhir.record import PatientRecord
+from cds.fhir.searchset import Page
+from cds.fhir.server import MEDICATED, Answer, Wanted
 from cds.hooks.request import HookRequest
+from cds.hooks.source import Reader, Source
 
 Json = dict[str, Any]
 
@@ -39,10 +44,10 @@ _OTHERWISE = {
     "Schedule": f"actor=Patient/{PATIENT_ID}",
     "SupplyRequest": f"subject=Patient/{PATIENT_ID}",
 }
-#: Issues of an OperationOutcome among search results that say that some were held back (http://hl7.org/fhir/issue-type).
-_WITHHELD = frozenset(
-    ("suppressed", "security", "login", "expired", "forbidden", "throttled", "timeout", "too-costly", "incomplete")
-)
+#: A reference to a Medication, relative or with its server's base before it, versioned or not.
+_MEDICATION = re.compile(r"(?:(?P<base>https?://.+)/)?Medication/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
+#: How many Medications are read one by one.
+_MOST_MEDICATIONS = 64
 
 
 def key_of(resource_type: str) -> str:
@@ -69,25 +74,6 @@ def templates(types: Iterable[str]) -> dict[str, str]:
     return queries
 
 
-class Source(Protocol):
-    """Where data can be read that a request came without."""
-
-    def read(self, request: HookRequest, queries: Mapping[str, str]) -> Mapping[str, Any]:
-        """The answers to `queries` (prefetch key -> FHIR query), in the shape of a prefetch.
-
-        A key that could not be read is left out.
-        """
-        ...
-
-
-class NoSource:
-    """A Source that has nothing: what was not prefetched is missing."""
-
-    def read(self, request: HookRequest, queries: Mapping[str, str]) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
-
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """A patient's record, and for each resource type that was not searched, why."""
@@ -98,16 +84,33 @@ class Gathered:
 
 @dataclass(slots=True)
 class _Pile:
-    """What prefetch values hold: resources with their fullUrls, the types searched, and why others were not."""
+    """What came so far: resources with their fullUrls, the types searched, why others were not, and where pages go on.
+
+    `begun` holds, for types whose search was sent in part, the ids that came and the link to the next page.
+    """
 
     resources: list[Json] = field(default_factory=list)
     full_urls: list[str | None] = field(default_factory=list)
     searched: set[str] = field(default_factory=set)
     unread: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, tuple[frozenset[str], str]] = field(default_factory=dict)
 
     def add(self, resource: Json, full_url: str | None = None) -> None:
         self.resources.append(resource)
         self.full_urls.append(full_url)
+
+    def settle(self, kind: str, problem: str | None) -> None:
+        """Notes whether all of a type is here."""
+        if problem:
+            self.unread[kind] = problem
+        else:
+            self.searched.add(kind)
+            self.unread.pop(kind, None)
+
+    def patient(self, patient_id: str) -> Json | None:
+        return next(
+            (one for one in self.resources if one["resourceType"] == "Patient" and one.get("id") == patient_id), None
+        )
 
 
 def gather(
@@ -118,12 +121,17 @@ def gather(
     source: Source,
     now: datetime,
     timezone: tzinfo,
+    deciding: Collection[str] = (),
+    concerns: Callable[[PatientRecord], bool] = lambda _record: True,
 ) -> Gathered:
     """The patient's record from the prefetch, then from `source`.
 
     Of each type, null and a complete Bundle (an empty one, too) count as searched; an absent key, an OperationOutcome
     and an unread next page do not, until `source` has read them. Types that cannot be searched by patient come only
     inside other answers, and count as searched.
+
+    `source` is asked for the `needed` and the `deciding` types first; for the others only where the record, as far as
+    it goes then, `concerns` any trial. What is not asked for so is neither searched nor told as unread.
 
     Raises RequestError for values that are no FHIR and for another patient's Patient, DataUnavailableError where the
     Patient or one of the `needed` types cannot be had.
@@ -137,20 +145,104 @@ def gather(
             pile.unread[kind] = f'the prefetch has no key "{key}"'
     for key, value in request.prefetch.items():
         _read(pile, kinds.get(key), value, f"prefetch.{key}" if key in kinds else "prefetch")
-    if pile.unread:
-        filled = {key_of(kind): queries[key_of(kind)].replace(PATIENT_ID, request.patient_id) for kind in pile.unread}
-        for key, value in source.read(request, filled).items():
-            if key in filled:
-                _read(pile, kinds[key], value, f"fhirServer.{key}")
-    record = _record(request, pile, queries, now=now, timezone=timezone)
+    reader = source.open(request)
+
+    def record() -> PatientRecord:
+        return _record(request, pile, queries, now=now, timezone=timezone)
+
+    if reader is None or ("Patient" not in pile.unread and pile.patient(request.patient_id) is None):
+        gathered = record()
+        _check_needed(pile, types, needed, queries)
+        return Gathered(gathered, MappingProxyType(dict(pile.unread)))
+    first = [kind for kind in pile.unread if kind in needed or kind in deciding]
+    _read_from(reader, request, pile, first)
+    gathered = record()
+    _check_needed(pile, types, needed, queries)
+    rest = [kind for kind in pile.unread if kind not in first]
+    if rest or _medications(request, pile):
+        if concerns(gathered):
+            _read_from(reader, request, pile, rest)
+            _read_medications(reader, request, pile)
+            gathered = record()
+        else:
+            for kind in rest:
+                del pile.unread[kind]
+    return Gathered(gathered, MappingProxyType(dict(pile.unread)))
+
+
+def _check_needed(pile: _Pile, types: Iterable[str], needed: Collection[str], queries: Mapping[str, str]) -> None:
     missing = {kind: pile.unread[kind] for kind in types if kind in needed and kind in pile.unread}
     if missing:
+        causes = "; ".join(f"{kind}: {cause}" for kind, cause in missing.items())
         raise DataUnavailableError(
-            f"the trials cannot be judged without {_and(missing)}: {'; '.join(missing.values())}",
+            f"the trials cannot be judged without {_and(missing)}: {causes}",
             where=", ".join(f"prefetch.{key_of(kind)}" for kind in missing),
             remedy=f"send {_and(queries[key_of(kind)] for kind in missing)}, as the discovery says",
         )
-    return Gathered(record, MappingProxyType(dict(pile.unread)))
+
+
+def _read_from(reader: Reader, request: HookRequest, pile: _Pile, kinds: Collection[str]) -> None:
+    """Reads types that are not here, or only in part."""
+    if not kinds:
+        return
+    filled = {
+        kind: query.replace(PATIENT_ID, request.patient_id) for kind in kinds for query in templates([kind]).values()
+    }
+    wanted = {}
+    for kind, query in filled.items():
+        held, link = pile.begun.get(kind, (frozenset(), None))
+        wanted[kind] = Wanted(kind, query, link, held)
+    answers = reader.read(wanted)
+    for answer in answers.values():
+        for resource, full_url in answer.resources:
+            pile.add(resource, full_url)
+    patient = pile.patient(request.patient_id)
+    for kind, answer in answers.items():
+        problem = answer.problem
+        if not problem and patient is not None and _is_of_others(kind, answer, patient):
+            problem = "the FHIR server sent another patient's data"
+        pile.settle(kind, f"{pile.unread[kind]}, and {problem}" if problem else None)
+
+
+def _is_of_others(kind: str, answer: Answer, patient: Json) -> bool:
+    """Whether a search by patient brought what is someone else's: then nobody knows what it left out.
+
+    An Observation about another (its `focus`) may stand in her chart by right; it is left out later.
+    """
+    compartment = Compartment(patient)
+    return any(
+        not compartment.holds(kind, {name: value for name, value in one.items() if name != "focus"}, url)
+        for one, url in answer.resources
+        if one["resourceType"] == kind != "Patient"
+    )
+
+
+def _medications(request: HookRequest, pile: _Pile) -> dict[str, Wanted]:
+    """The Medications on the request's server that are referred to, and are not here, by their ids."""
+    here = {one.get("id") for one in pile.resources if one["resourceType"] == "Medication"}
+    server = (request.fhir_server or "").rstrip("/")
+    wanted = {}
+    for one in pile.resources:
+        reference = one.get("medicationReference") if one["resourceType"] in MEDICATED else None
+        literal = reference.get("reference") if isinstance(reference, dict) else None
+        named = _MEDICATION.fullmatch(literal) if isinstance(literal, str) else None
+        if named and named["base"] in (None, server) and named["id"] not in here:
+            wanted[named["id"]] = Wanted("Medication", f"Medication/{named['id']}")
+    return wanted
+
+
+def _read_medications(reader: Reader, request: HookRequest, pile: _Pile) -> None:
+    """Reads Medications one by one. One that cannot be had keeps the criteria open that ask about medications."""
+    wanted = _medications(request, pile)
+    some = dict(list(wanted.items())[:_MOST_MEDICATIONS])
+    problems = [f"there are more than {_MOST_MEDICATIONS}"] if len(some) < len(wanted) else []
+    for answer in reader.read(some).values() if some else ():
+        for resource, full_url in answer.resources:
+            pile.add(resource, full_url)
+        if answer.problem:
+            problems.append(answer.problem)
+    if problems:
+        pile.unread["Medication"] = f"medications known by reference alone: {problems[0]}"
 
 
 def _read(pile: _Pile, kind: str | None, value: Any, where: str) -> None:
@@ -173,13 +265,8 @@ def _read(pile: _Pile, kind: str | None, value: Any, where: str) -> None:
         return
     else:
         raise RequestError("has no resourceType", where=where, remedy="send a Bundle or a resource, as FHIR JSON")
-    if kind is None:
-        return
-    if problem:
-        pile.unread[kind] = problem
-    else:
-        pile.searched.add(kind)
-        pile.unread.pop(kind, None)
+    if kind is not None:
+        pile.settle(kind, problem)
 
 
 def _unwrapped(value: Any) -> Any:
@@ -197,52 +284,25 @@ def _unwrapped(value: Any) -> Any:
 
 def _read_bundle(pile: _Pile, kind: str | None, bundle: Json, where: str) -> str | None:
     """Adds the resources of a Bundle; why it is no complete answer, or None."""
-    entries = bundle.get("entry")
-    if entries is None:
-        entries = []
-    if not isinstance(entries, list):
-        raise RequestError("is not a list", where=f"{where}.entry", remedy="send a FHIR Bundle")
-    problem = "only the first page was sent (its link 'next' is unread)" if _has_next(bundle) else None
-    found = 0
-    for place, entry in enumerate(entries):
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        if isinstance(entry, dict) and resource is None and "resourceType" not in entry:
-            continue
-        if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-            raise RequestError(
-                "holds no FHIR resource", where=f"{where}.entry[{place}]", remedy="put it under entry.resource"
-            )
-        if resource["resourceType"] == "OperationOutcome":
-            problem = problem or _withheld(resource)
-            continue
-        found += resource["resourceType"] == kind
-        full_url = entry.get("fullUrl")
-        pile.add(resource, full_url if isinstance(full_url, str) else None)
-    total = bundle.get("total")
-    if not problem and isinstance(total, int) and total > found and kind is not None:
-        problem = f"the Bundle holds {found} of {total} results"
-    if not problem and kind == "Patient" and not found:
-        problem = "the Bundle holds no Patient"
-    return problem
+    try:
+        page = Page.of(bundle, kind)
+    except RecordError as error:
+        raise RequestError(error.message, where=f"{where}.{error.where}", remedy=error.remedy) from None
+    for resource, full_url in page.resources:
+        pile.add(resource, full_url)
+    if page.more:
+        if kind is not None and page.next:
+            pile.begun[kind] = frozenset(_ids(page, kind)), page.next
+        return "only the first page was sent (its link 'next' is unread)"
+    if page.withheld:
+        return "the EHR's search failed in part (an OperationOutcome is among the results)"
+    if page.total is not None and page.total > page.found and kind is not None:
+        return f"the Bundle holds {page.found} of {page.total} results"
+    return "the Bundle holds no Patient" if kind == "Patient" and not page.found else None
 
 
-def _has_next(bundle: Json) -> bool:
-    links = bundle.get("link")
-    return isinstance(links, list) and any(isinstance(link, dict) and link.get("relation") == "next" for link in links)
-
-
-def _withheld(outcome: Json) -> str | None:
-    """Whether an OperationOutcome among results says that the search failed, or that results were held back.
-
-    Mere warnings are common beside complete results ("a parameter was ignored"), and lose nothing.
-    """
-    issues = outcome.get("issue")
-    for issue in issues if isinstance(issues, list) else ():
-        if not isinstance(issue, dict):
-            continue
-        if issue.get("severity") in ("error", "fatal") or issue.get("code") in _WITHHELD:
-            return "the EHR's search failed in part (an OperationOutcome is among the results)"
-    return None
+def _ids(page: Page, kind: str) -> Iterable[str]:
+    return (one["id"] for one, _ in page.resources if one["resourceType"] == kind and isinstance(one.get("id"), str))
 
 
 def _record(

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: FHIR R4, datatype id.
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+#: What a header can carry, and no more: visible ASCII.
+_TOKEN = re.compile(r"[!-~]{1,16384}", re.ASCII)
 _USER = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}")
 
 
@@ -110,7 +112,8 @@ def _authorization(body: Json, server: str | None) -> Json | None:
             "is missing, though fhirAuthorization is there", where="fhirServer", remedy="send both, or neither"
         )
     within = "fhirAuthorization."
-    _text(authorization, "access_token", "send the token, or no fhirAuthorization", within)
+    if not _TOKEN.fullmatch(_text(authorization, "access_token", "send the token, or no fhirAuthorization", within)):
+        raise RequestError("is no token", where="fhirAuthorization.access_token", remedy="send the token as it is")
     if _text(authorization, "token_type", 'send "Bearer"', within).lower() != "bearer":
         raise RequestError("is not Bearer", where="fhirAuthorization.token_type", remedy='send "Bearer"')
     lifetime = authorization.get("expires_in")

@@ -12,9 +12,10 @@ from typing import Any
 from cds.errors import ContentError, RequestError
 from cds.hooks.cards import EXTENSION, card, worth_showing
 from cds.hooks.laps import Laps
-from cds.hooks.prefetch import Gathered, NoSource, Source, gather, templates
+from cds.hooks.prefetch import Gathered, gather, templates
 from cds.hooks.request import HookRequest
-from cds.trials.apply import match
+from cds.hooks.source import NoSource, Source
+from cds.trials.apply import concerns, match
 from cds.trials.catalog import Catalog, read_json
 from cds.trials.eligibility import Match
 
@@ -89,6 +90,8 @@ class Service:
                 source=self.source,
                 now=now,
                 timezone=now.tzinfo or UTC,
+                deciding=self.catalog.deciding_types,
+                concerns=lambda record: concerns(self.catalog, record, now=now),
             )
             laps.lap("gather")
             answer = match(self.catalog, gathered.record, now=now, first_dose=now.date())

@@ -89,6 +89,24 @@ def match(
     )
 
 
+def concerns(catalog: Catalog, record: PatientRecord, *, now: datetime) -> bool:
+    """Whether any active trial may have something to say of the patient: she lives, and not all are passed over.
+
+    The record need hold no more than the catalog's `deciding_types`.
+    """
+    if record.deceased(now):
+        return False
+    evaluation = evaluate_record(catalog, record, now=now, first_dose=now.date())
+    for trial in chain(catalog.ungrouped, _concerned(catalog, record, now=now, first_dose=now.date())):
+        try:
+            _, applicable = _judge_disease(trial, record, evaluation)
+        except Exception:
+            return True  # it fails by itself then, and is named
+        if applicable:
+            return True
+    return False
+
+
 def _concerned(catalog: Catalog, record: PatientRecord, *, now: datetime, first_dose: date) -> Iterator[Trial]:
     """The trials in groups that are not passed over together with others."""
 

@@ -178,6 +178,13 @@ class Catalog:
             *(trial.logic[criterion.id].types for trial in self.active for criterion in trial.disease_criteria)
         ) | {"Patient"}
 
+    @cached_property
+    def deciding_types(self) -> frozenset[str]:
+        """The resource types that tell whether a trial concerns a patient: what authors show beside it included."""
+        return self.disease_types.union(
+            *(trial.logic[criterion.id].shown_types for trial in self.active for criterion in trial.disease_criteria)
+        )
+
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:

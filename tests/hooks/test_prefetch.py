@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from cds.errors import DataUnavailableError, RequestError
-from cds.hooks.prefetch import Gathered, NoSource, Source, gather, key_of, templates
+from cds.fhir.server import Answer, Wanted
+from cds.hooks.prefetch import Gathered, gather, key_of, templates
 from cds.hooks.request import HookRequest
+from cds.hooks.source import NoSource, Source
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TYPES = ("Patient", "Condition", "Immunization", "BiologicallyDerivedProduct")
@@ -149,20 +151,40 @@ def test_what_is_no_fhir_is_refused_by_its_place(value: Any) -> None:
 class Server:
     """A source that answers what it has, and remembers what it was asked."""
 
-    def __init__(self, **answers: Any) -> None:
+    def __init__(self, **answers: Answer) -> None:
         self.answers = answers
-        self.asked: Mapping[str, str] = {}
+        self.asked: list[dict[str, Wanted]] = []
 
-    def read(self, request: HookRequest, queries: Mapping[str, str]) -> Mapping[str, Any]:
-        self.asked = queries
-        return {key: self.answers[key] for key in queries if key in self.answers}
+    def open(self, _request: HookRequest) -> Server:
+        return self
+
+    def read(self, wanted: Mapping[str, Wanted]) -> dict[str, Answer]:
+        self.asked.append(dict(wanted))
+        return {key: self.answers.get(key, Answer(problem="the FHIR server is closed")) for key in wanted}
+
+
+def held(*resources: dict[str, Any]) -> Answer:
+    return Answer([(one, None) for one in resources])
 
 
 def test_a_source_is_asked_for_what_is_missing_and_nothing_else() -> None:
-    server = Server(condition=bundle(CONDITION), patient={**PATIENT, "id": "other"})
+    server = Server(Condition=held(CONDITION))
     gathered = read(whole(condition=..., immunization=FAILED), source=server)
-    assert server.asked == {"condition": "Condition?patient=123", "immunization": "Immunization?patient=123"}
-    assert gathered.record.is_searched("Condition") and list(gathered.unread) == ["Immunization"]
+    assert server.asked == [
+        {"Condition": Wanted("Condition", "Condition?patient=123")},
+        {"Immunization": Wanted("Immunization", "Immunization?patient=123")},
+    ]
+    assert gathered.record.is_searched("Condition")
+    assert dict(gathered.unread) == {
+        "Immunization": "the EHR's search failed (an OperationOutcome came in place of data), "
+        "and the FHIR server is closed"
+    }
+
+
+def test_a_source_is_not_asked_where_the_prefetch_is_whole() -> None:
+    server = Server()
+    read(whole(), source=server)
+    assert server.asked == []
 
 
 def test_each_type_is_searched_by_its_own_parameter() -> None:
