@@ -193,6 +193,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_FHIR_MAX_BYTES", str(64 * 1024 * 1024), "what a call reads from the FHIR server, in bytes", _number),
     Setting("CDS_FHIR_CA", "", "a file of certificates of authorities, in place of the public ones", _file),
     Setting("CDS_FHIR_PROXY", "", "the proxy by which FHIR servers are reached", str, secret=True),
+    Setting("CDS_TERMINOLOGY_SERVER", "", "the base URL of the FHIR terminology server that cds expand asks", str),
+    Setting(
+        "CDS_TERMINOLOGY_AUTHORIZATION",
+        "",
+        "what that server is sent as Authorization: Bearer ..., or Basic user:password",
+        str,
+        secret=True,
+    ),
     Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
 )
 
@@ -221,6 +229,8 @@ class Settings:
     fhir_max_bytes: int
     fhir_ca: str
     fhir_proxy: str = field(repr=False)
+    terminology_server: str
+    terminology_authorization: str = field(repr=False)
     cache: Path
 
     @property
