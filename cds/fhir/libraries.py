@@ -6,7 +6,7 @@ Of a folder only what named libraries include is compiled, since the rest may be
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,20 @@ def _together(shelf: Shelf, names: tuple[str, ...]) -> Libraries:
     return libraries
 
 
-def resources_in(folder: Path) -> Iterator[tuple[str, Any]]:
-    """All resources in the JSON files of a folder, at any depth, Bundles opened, with their file."""
+def resources_in(folder: Path, unreadable: Callable[[str], None] | None = None) -> Iterator[tuple[str, Any]]:
+    """All resources in the JSON files of a folder, at any depth, Bundles opened, with their file.
+
+    A file that is no JSON raises TerminologyError; where `unreadable` is given, that is told and the others are read.
+    """
     for path in sorted(folder.rglob("*.json")):
         try:
             content = orjson.loads(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise TerminologyError(f"the file cannot be read as JSON: {error}", where=str(path)) from error
+            problem = TerminologyError(f"the file cannot be read as JSON: {error}", where=str(path))
+            if unreadable is None:
+                raise problem from error
+            unreadable(str(problem))
+            continue
         yield from ((str(path), resource) for resource in _opened(content))
 
 

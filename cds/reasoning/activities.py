@@ -11,7 +11,7 @@ from typing import Any
 from cds.elm.ports import Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Quantity, Ratio, Time, Tuple
 from cds.errors import EvaluationError
-from cds.fhir.model import TYPES, Element
+from cds.fhir.model import TYPES, Element, choice_key
 
 Json = dict[str, Any]
 
@@ -69,7 +69,7 @@ def draft(activity: Json, patient_id: str, now: datetime) -> Json | None:
         resource.setdefault("medicationCodeableConcept", activity["code"])
     if kind == "CommunicationRequest" and (text := (activity.get("code") or {}).get("text")):
         resource["payload"] = [{"contentString": text}]
-    if activity.get("priority"):
+    if activity.get("priority") and kind != "NutritionOrder":
         resource["priority"] = activity["priority"]
     if activity.get("doNotPerform") is True and kind in _NEGATED:
         resource["doNotPerform"] = True
@@ -85,7 +85,7 @@ def lacks(resource: Json) -> str | None:
 
 
 def put(resource: Json, path: str, value: Value) -> None:
-    """Sets what a path of a resource says: ``code``, ``payload[0].content.ofType(string)``, ``dosageInstruction[0].text``.
+    """Sets what a path of a resource says: ``code``, ``payload[0].content.ofType(string)``, ``dosageInstruction.text``.
 
     Raises EvaluationError for a path that the resource's type does not have, and for a value that does not fit it.
     """
@@ -99,6 +99,8 @@ def put(resource: Json, path: str, value: Value) -> None:
         key, stated = _element(kind.elements, named["name"], path)
         many, type_name = stated.endswith("*"), stated.rstrip("*")
         if number == len(steps):
+            if "|" in type_name:
+                key, type_name = _chosen(key, type_name, value, path)
             at[key] = _set(at.get(key), named["place"], fitting(value, type_name), many)
         elif many:
             place = int(named["place"] or 0)
@@ -121,9 +123,33 @@ def _element(elements: dict[str, str], name: str, path: str) -> tuple[str, str]:
     for choice, stated in elements.items():
         if "|" in stated and name.startswith(choice):
             for one in stated.rstrip("*").split("|"):
-                if name == _key(choice, one):
+                if name == choice_key(choice, one):
                     return name, one
     raise EvaluationError(f"the path {path} is none of R4: there is no {name}")
+
+
+#: The FHIR types that a CQL value may be, best first.
+_FITS: tuple[tuple[type | tuple[type, ...], tuple[str, ...]], ...] = (
+    (bool, ("boolean",)),
+    (int, ("integer", "decimal")),
+    (Decimal, ("decimal",)),
+    (str, ("string", "markdown", "code", "uri")),
+    ((Date, DateTime), ("dateTime", "date")),
+    (Quantity, ("Quantity", "SimpleQuantity")),
+    ((Code, Concept), ("CodeableConcept", "Coding")),
+    (Interval, ("Period", "Range")),
+    (Ratio, ("Ratio",)),
+)
+
+
+def _chosen(name: str, stated: str, value: Value, path: str) -> tuple[str, str]:
+    """The key and the type of a choice, by the value that it is to hold."""
+    fits = next((names for kinds, names in _FITS if isinstance(value, kinds)), ())
+    names = (value.type.name,) if isinstance(value, Element) else fits
+    for one in names:
+        if one in stated.split("|"):
+            return choice_key(name, one), one
+    raise EvaluationError(f"the path {path} takes {stated.replace('|', ' or ')}, not {type(value).__name__}")
 
 
 def _set(old: Any, place: str | None, value: Any, many: bool) -> Any:
@@ -141,7 +167,7 @@ def _set(old: Any, place: str | None, value: Any, many: bool) -> Any:
 
 
 def fitting(value: Value, type_name: str) -> Any:
-    """A CQL value as the JSON of a FHIR type; a list of them for a list. Raises EvaluationError where it does not fit."""
+    """A CQL value as the JSON of a FHIR type; a list for a list. Raises EvaluationError where it does not fit."""
     if isinstance(value, list):
         return [fitting(item, type_name) for item in value if item is not None]
     if isinstance(value, Element):
@@ -156,19 +182,25 @@ def fitting(value: Value, type_name: str) -> Any:
     raise EvaluationError(f"a value of {type(value).__name__} cannot stand in a resource")
 
 
+def _is_text(type_name: str) -> bool:
+    """Whether a type is a code, or a text of another name (R4's model has a type for each bound code)."""
+    kind = TYPES.get(type_name)
+    return kind is not None and kind.system == "String"
+
+
 def _coding(code: Code) -> Json:
     told = {"system": code.system, "version": code.version, "code": code.code, "display": code.display}
     return {name: one for name, one in told.items() if one}
 
 
 def _code(value: Code, type_name: str) -> Any:
-    if type_name == "code":
+    if _is_text(type_name):
         return value.code
     return {"coding": [_coding(value)]} if type_name == "CodeableConcept" else _coding(value)
 
 
 def _concept(value: Concept, type_name: str) -> Any:
-    if type_name in ("Coding", "code"):
+    if type_name == "Coding" or _is_text(type_name):
         return _code(value.codes[0], type_name)
     told: Json = {"coding": [_coding(code) for code in value.codes]}
     if value.display:

@@ -15,7 +15,9 @@ from typing import Any
 
 from cds.elm import Evaluation
 from cds.elm.ports import Value
+from cds.elm.types import ListOf, Type
 from cds.errors import CdsError
+from cds.fhir.model import Element
 from cds.fhir.record import PatientRecord
 from cds.reasoning.activities import draft, fitting, lacks, put
 from cds.reasoning.knowledge import Knowledge, Plan, applicability, named_events
@@ -84,7 +86,7 @@ def evaluation(
     for parameter in (one for library in knowledge.libraries for one in library.parameters.values()):
         for kind, resources in (in_context or {}).items():
             if _is_list_of(parameter.result_type, kind):
-                running.results[parameter.index] = [_element(kind, one) for one in resources]
+                running.results[parameter.index] = [Element(kind, one) for one in resources]
     return running
 
 
@@ -209,11 +211,5 @@ def _name(action: Json) -> str:
     return str(action.get("title") or action.get("description") or action.get("id") or "an action")
 
 
-def _is_list_of(result_type: Any, kind: str) -> bool:
-    return str(result_type).replace("{http://hl7.org/fhir}", "FHIR.") in (f"List<FHIR.{kind}>", f"list<FHIR.{kind}>")
-
-
-def _element(kind: str, resource: Json) -> Value:
-    from cds.fhir.model import Element
-
-    return Element(kind, resource)
+def _is_list_of(result_type: Type | None, kind: str) -> bool:
+    return isinstance(result_type, ListOf) and str(result_type.element) == kind

@@ -6,6 +6,7 @@ and resources are known by their canonical URLs. Of compiled CQL, ELM files and 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from cds.fhir.libraries import Shelf, compiled, elm_of, resources_in
 from cds.fhir.valuesets import ValueSets
 
 Json = dict[str, Any]
+
+_log = logging.getLogger("cds.reasoning")
 
 #: How a PlanDefinition names a definition of its Library: the guide's identifier, and what content in use has.
 _IDENTIFIERS = ("text/cql-identifier", "text/cql.identifier", "text/cql", "text/cql-expression")
@@ -69,7 +72,7 @@ class Knowledge:
         A plan that cannot be applied is in `refused`, by its URL, with the reason; the others are not affected.
         Raises ContentError where the folder holds no PlanDefinition, or two different ones of one URL.
         """
-        resources = list(resources_in(folder))
+        resources = list(resources_in(folder, _log.warning))
         by_kind: dict[str, dict[str, Json]] = {}
         sources: dict[str, str] = {}
         for source, resource in resources:
@@ -83,8 +86,17 @@ class Knowledge:
         if not plans:
             raise ContentError("holds no PlanDefinition", where=str(folder), remedy="name a folder of FHIR content")
         shelf = Shelf.of(folder)
-        names = {name for plan in plans.values() for name in _libraries(plan)}
-        libraries, not_compiled = compiled(shelf, tuple(sorted(name for name in names if name in shelf.books)))
+        not_compiled: dict[str, CdsError] = {}
+        names = []
+        for name in sorted({name for plan in plans.values() for name in _libraries(plan)}):
+            try:
+                shelf.require(name)
+                shelf.with_includes((name,))
+                names.append(name)
+            except ContentError as error:
+                not_compiled[name] = error
+        libraries, refused_libraries = compiled(shelf, tuple(names))
+        not_compiled |= refused_libraries
         knowledge = cls(
             plans,
             by_kind.get("ActivityDefinition", {}),
@@ -155,13 +167,11 @@ class Knowledge:
             return plan
         return Plan(plan.url, plan.definition, str(own[0]).partition("|")[0].rpartition("/")[2], plan.source)
 
-    def _problem(self, plan: Plan, not_compiled: Mapping[str, ElmError]) -> str | None:
-        """Why a plan cannot be applied: an expression that names nothing, CQL that cannot run, codes that are absent."""
+    def _problem(self, plan: Plan, not_compiled: Mapping[str, CdsError]) -> str | None:
+        """Why a plan cannot be applied: expressions that name nothing, CQL that cannot run, codes that are absent."""
         for name in _libraries(plan):
             if name in not_compiled:
                 return str(not_compiled[name])
-            if name not in self.libraries:
-                return f"{plan.source}: there is no ELM of its library {name} (run: cds translate on its CQL)"
         try:
             definitions = [self.definition(owner, one) for owner, one in self._expressions(plan)]
             for one in retrievals(definitions):
