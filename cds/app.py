@@ -23,10 +23,11 @@ from cds.hooks.metrics import CONTENT_TYPE, Metrics
 from cds.hooks.openapi import openapi
 from cds.hooks.plan_service import plan_services
 from cds.hooks.replay import ReplayStore
-from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, observe, require_trust
+from cds.hooks.routes import Clock, blueprint, observe, require_trust
 from cds.hooks.service import Answering, load_services
 from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
+from cds.http import allow_browsers, answer_errors, json_response
 from cds.reasoning.knowledge import Knowledge
 from cds.settings import Settings, is_loopback
 from cds.trials.catalog import Catalog
