@@ -28,6 +28,8 @@ from cds.hooks.service import Answering, load_services
 from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
 from cds.http import allow_browsers, answer_errors, json_response
+from cds.publishing.repository import Repository
+from cds.publishing.routes import blueprint as fhir_blueprint
 from cds.reasoning.knowledge import Knowledge
 from cds.settings import Settings, is_loopback
 from cds.trials.catalog import Catalog
@@ -58,8 +60,9 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     metrics = Metrics(metrics_folder)
     source = FHIRServerSource(_servers(settings, metrics))
     services: dict[str, Answering] = {**load_services(settings.hooks, catalog, source=source)}
-    for folder in settings.knowledge:
-        for service in plan_services(Knowledge.load(folder), taken=services.keys(), source=source):
+    knowledge = [Knowledge.load(folder) for folder in settings.knowledge]
+    for known in knowledge:
+        for service in plan_services(known, taken=services.keys(), source=source):
             services[service.id] = service
     store = FeedbackStore(settings.database_url)
     recorder = Recorder(
@@ -77,6 +80,16 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     app.register_blueprint(
         blueprint(services, clock=clock, timezone=settings.timezone, metrics=metrics, store=store, recorder=recorder)
     )
+    app.register_blueprint(
+        fhir_blueprint(
+            Repository.load(settings.plandefinitions, settings.knowledge),
+            catalog,
+            knowledge,
+            public_url=settings.public_url,
+            clock=clock,
+            timezone=settings.timezone,
+        )
+    )
     answer_errors(app)
     if settings.trusted_clients:
         replays = ReplayStore.open(settings.replay_database_url)
@@ -91,6 +104,7 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
                 "what": "CDS Hooks services that find a clinical trial for the patient whose chart is open",
                 "discovery": "/cds-services",
                 "description": "/openapi.json",
+                "fhir": "/fhir/metadata",
                 "services": [f"/cds-services/{service}" for service in services],
                 "trials": [trial.title for trial in catalog.active],
                 "try": [
