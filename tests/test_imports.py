@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "settings": {"errors"},
     "logs": {"errors"},
     "http": {"errors"},
+    "reloading": {"errors"},
     "elm": {"errors"},
     "fhir": {"errors", "elm"},
     "trials": {"errors", "elm", "fhir"},
@@ -27,10 +28,13 @@ MAY_IMPORT = {
     "hooks": {"errors", "http", "elm", "fhir", "trials", "reasoning"},
     "publishing": {"errors", "http", "elm", "fhir", "trials", "reasoning"},
     "authoring": {"errors", "elm", "fhir", "trials", "reasoning"},
-    "app": {"errors", "settings", "logs", "http", "elm", "fhir", "trials", "reasoning", "hooks", "publishing"},
+    "app": {
+        *("errors", "settings", "logs", "http", "reloading", "elm", "fhir", "trials", "reasoning", "hooks"),
+        "publishing",
+    },
     "cli": {
         *("errors", "settings", "logs", "http", "elm", "fhir", "trials", "reasoning", "hooks", "publishing"),
-        *("authoring", "app"),
+        *("authoring", "app", "reloading"),
     },
     "__init__": set(),
 }
