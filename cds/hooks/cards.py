@@ -70,7 +70,7 @@ def card(
         shown["overrideReasons"] = list(override_reasons)
     if links := _links(trial):
         shown["links"] = links
-    shown["extension"] = {EXTENSION: _machine_readable(answer)}
+    shown["extension"] = {EXTENSION: {"planDefinition": trial.canonical} | _machine_readable(answer)}
     return shown
 
 
@@ -117,7 +117,7 @@ def service_request(answer: Eligibility, trial: Trial, patient_id: str) -> Json:
         "subject": {"reference": f"Patient/{patient_id}"},
     }
     if trial.url:
-        resource["instantiatesCanonical"] = [trial.url]
+        resource["instantiatesCanonical"] = [trial.canonical]
     reasons = [
         {"reference": item.reference}
         for result in answer.criteria

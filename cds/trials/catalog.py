@@ -37,6 +37,8 @@ EXTENSION = f"{CANONICAL_BASE}/StructureDefinition/"
 
 _PLAN = "plan-definition.json"
 _STUDY = "research-study.json"
+#: R4's PublicationStatus; only active trials are matched.
+_STATUSES = ("draft", "active", "retired", "unknown")
 
 Json = dict[str, Any]
 
@@ -72,6 +74,7 @@ class Trial:
     id: str
     title: str
     url: str
+    version: str
     status: str
     record_incomplete: bool
     errata: tuple[str, ...]
@@ -80,6 +83,11 @@ class Trial:
     logic: Mapping[str, Logic] = field(repr=False)
     research_study: Json = field(repr=False)
     plan_definition: Json = field(repr=False)
+
+    @property
+    def canonical(self) -> str:
+        """The PlanDefinition's URL with its version: what exactly was applied."""
+        return f"{self.url}|{self.version}" if self.version else self.url
 
     @cached_property
     def disease_criteria(self) -> tuple[Criterion, ...]:
@@ -137,6 +145,7 @@ class Catalog:
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
         trials = [_trial(path, compiled) for path in plans]
+        _refuse_two_versions(trials, folder)
         catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
         _ = catalog.ungrouped, catalog.passed_over  # made now, for no patient to wait for
         return catalog
@@ -268,7 +277,8 @@ def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
         id=plan["id"],
         title=str(plan.get("title") or plan["id"]),
         url=str(plan.get("url", "")),
-        status=str(plan.get("status", "")),
+        version=str(plan.get("version", "")),
+        status=_status(plan, path),
         record_incomplete=True in _extension(plan, "record-incomplete"),
         errata=tuple(_extension(plan, "erratum")),
         criteria=criteria,
@@ -277,6 +287,31 @@ def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
         research_study=read_json(folder / _STUDY),
         plan_definition=plan,
     )
+
+
+def _status(plan: Json, path: Path) -> str:
+    """Whether the trial is matched (active), is being written (draft) or is over (retired)."""
+    status = plan.get("status")
+    if status not in _STATUSES:
+        raise ContentError(
+            "has no status that says whether it is served", where=str(path), remedy=f"set one of {', '.join(_STATUSES)}"
+        )
+    return str(status)
+
+
+def _refuse_two_versions(trials: Iterable[Trial], folder: Path) -> None:
+    """A trial stands in the folder once a version; only one of them can be what patients are matched with."""
+    active: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.status != "active" or not trial.url:
+            continue
+        if other := active.get(trial.url):
+            raise ContentError(
+                f"{other.id} and {trial.id} are two active versions of {trial.url}",
+                where=str(folder),
+                remedy="retire one of them, or set it to draft",
+            )
+        active[trial.url] = trial
 
 
 def _library(folder: Path, compiled: Mapping[Path, Library]) -> Library:
