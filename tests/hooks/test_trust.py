@@ -570,19 +570,6 @@ def test_where_trust_cannot_be_known_it_is_503(signed_app: Flask, database: str,
     assert signed_app.test_client().get("/health").status_code == 200
 
 
-def test_what_is_published_is_read_without_a_signature_and_nothing_else_under_it(signed_app: Flask) -> None:
-    client = signed_app.test_client()
-    assert client.get("/fhir/Questionnaire/cadonilimab-lenvatinib-hcc").status_code == 200
-    assert client.get("/fhir/Questionnaire/none").status_code == 404
-    refused = [
-        client.post("/fhir/Questionnaire/cadonilimab-lenvatinib-hcc"),
-        client.get("/fhir/PlanDefinition/$apply"),
-        client.get("/fhir/PlanDefinition/cadonilimab-lenvatinib-hcc/$apply"),
-        client.get("/fhir/Questionnaire"),
-    ]
-    assert {answer.status_code for answer in refused} == {401}
-
-
 def test_where_keys_cannot_be_had_it_is_503(signed_app: Flask, server: KeyServer) -> None:
     server.answer = _status(500)
     assert get(signed_app, token(PUBLIC_URL + "/cds-services", NOW)).status_code == 503

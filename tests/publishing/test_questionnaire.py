@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.questionnaire import Questionnaire
 
+from cds.app import create_app
 from cds.publishing.questionnaire import questionnaire
+from cds.settings import Settings
 from cds.trials.catalog import Catalog
 from cds.trials.eligibility import Assessment
 
@@ -73,3 +78,17 @@ def test_it_is_the_trial_s(made: dict[str, Any], catalog: Catalog) -> None:
     assert (made["version"], made["status"]) == (plan["version"], plan["status"])
     (question,) = {one.question.canonical for one in catalog.trials[made["id"]].logic.values() if one.question}
     assert question == f"{made['url']}|{made['version']}"
+
+
+def test_it_is_served(catalog: Catalog, tmp_path: Path) -> None:
+    settings = Settings.from_environment({"CDS_DATABASE_URL": f"sqlite:///{tmp_path / 'feedback.sqlite'}"})
+    client = create_app(settings).test_client()
+    for trial in catalog:
+        answer = client.get(f"/fhir/Questionnaire/{trial.id}")
+        assert (answer.status_code, answer.mimetype) == (200, "application/fhir+json")
+        served = orjson.loads(answer.data)
+        assert served.pop("meta")["versionId"]
+        assert served == questionnaire(trial)
+    answer = client.get("/fhir/Questionnaire/none")
+    assert (answer.status_code, answer.mimetype) == (404, "application/fhir+json")
+    OperationOutcome.model_validate(orjson.loads(answer.data))

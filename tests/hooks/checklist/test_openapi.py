@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ def description(caller: Caller) -> dict[str, Any]:
 
 def _routes() -> set[str]:
     rules = create_app(Settings.from_environment({})).url_map.iter_rules()
-    return {re.sub(r"<\w+_(\w+)>", r"{\1}", str(rule)) for rule in rules}
+    return {str(rule).replace("<service_id>", "{id}") for rule in rules}
 
 
 def test_every_address_is_described_and_every_description_has_its_address(description: dict[str, Any]) -> None:
