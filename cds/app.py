@@ -29,6 +29,7 @@ from cds.hooks.service import Answering, load_services
 from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
 from cds.http import allow_browsers, answer_errors, json_response
+from cds.publishing.questionnaire import questionnaire
 from cds.publishing.repository import Repository
 from cds.publishing.routes import blueprint as fhir_blueprint
 from cds.reasoning.knowledge import Knowledge
@@ -63,7 +64,9 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     catalog = Catalog.load(settings.plandefinitions)
     metrics = Metrics(metrics_folder)
     source = FHIRServerSource(_servers(settings, metrics))
-    services: dict[str, Answering] = {**load_services(settings.hooks, catalog, source=source)}
+    services: dict[str, Answering] = {
+        **load_services(settings.hooks, catalog, source=source, public_url=settings.public_url)
+    }
     knowledge = [Knowledge.load(folder) for folder in settings.knowledge]
     for known in knowledge:
         for service in plan_services(known, taken=services.keys(), source=source):
@@ -86,7 +89,7 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     )
     app.register_blueprint(
         fhir_blueprint(
-            Repository.load(settings.plandefinitions, settings.knowledge),
+            Repository.load(settings.plandefinitions, settings.knowledge, filter(None, map(questionnaire, catalog))),
             catalog,
             knowledge,
             public_url=settings.public_url,

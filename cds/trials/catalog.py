@@ -16,6 +16,7 @@ from cds.elm import Definition, Libraries, Library, retrievals
 from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
+from cds.trials.attestation import Question, questions
 from cds.trials.compiled import elm_path, is_fresh, sources
 from cds.trials.eligibility import (
     Assessment,
@@ -51,7 +52,7 @@ class Logic:
     order of reference: what they hold is its evidence, and each says what is missing where it is empty. `shown` is
     evidence that an author added; `verifying` are the definitions whose resources turn a presumed answer into a
     verified one. `types` are all the resource types that the answer is read from, `shown_types` those of what is shown
-    beside it.
+    beside it. `question` is how a person answers what the data leave open; None where they alone decide.
     """
 
     answer: Definition
@@ -61,6 +62,7 @@ class Logic:
     verifying: tuple[Definition, ...]
     types: frozenset[str]
     shown_types: frozenset[str]
+    question: Question | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,26 @@ class Trial:
     def shown_types(self) -> frozenset[str]:
         """The resource types of the evidence that authors show beside the criteria."""
         return frozenset().union(*(self.logic[criterion.id].shown_types for criterion in self.criteria))
+
+    @cached_property
+    def attesting_types(self) -> frozenset[str]:
+        """The resource types in which people's answers to the trial's questions may stand."""
+        asked = (self.logic[criterion.id].question for criterion in self.criteria)
+        return frozenset().union(*(question.types for question in asked if question))
+
+    @cached_property
+    def tests(self) -> Mapping[tuple[str, str], Json]:
+        """The test to order (a Coding) where a criterion misses what is of a value set: by criterion and value set.
+
+        An author names both in the criterion's ``action.input`` (R4 DataRequirement).
+        """
+        return {
+            (action["id"], named["valueSet"]): named["code"][0]
+            for action in _descendants({"action": self.plan_definition.get("action", [])})
+            for given in action.get("input", ())
+            for named in given.get("codeFilter", ())
+            if "valueSet" in named and "code" in named
+        }
 
     @cached_property
     def passed_over(self) -> Eligibility:
@@ -177,7 +199,7 @@ class Catalog:
     @cached_property
     def required_types(self) -> tuple[str, ...]:
         """The resource types that the active trials read, Patient first, then by name."""
-        types = {"Patient"}.union(*(trial.types | trial.shown_types for trial in self.active))
+        types = {"Patient"}.union(*(trial.types | trial.shown_types | trial.attesting_types for trial in self.active))
         return ("Patient", *sorted(types - {"Patient"}))
 
     @cached_property
@@ -273,6 +295,8 @@ def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
         if _extension(action, "assessment")
     )
     _refuse_duplicates(criteria + conversion, path)
+    study = read_json(folder / _STUDY)
+    asked = questions(plan, study, criteria, str(path))
     return Trial(
         id=plan["id"],
         title=str(plan.get("title") or plan["id"]),
@@ -283,8 +307,8 @@ def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
         errata=tuple(_extension(plan, "erratum")),
         criteria=criteria,
         conversion=conversion,
-        logic={criterion.id: _logic(criterion, library, path) for criterion in criteria + conversion},
-        research_study=read_json(folder / _STUDY),
+        logic={one.id: _logic(one, library, path, asked.get(one.id)) for one in criteria + conversion},
+        research_study=study,
         plan_definition=plan,
     )
 
@@ -387,7 +411,7 @@ def _note(document: Json) -> Note:
     return Note(document.get("label", ""), document.get("display", ""), document.get("citation", ""))
 
 
-def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
+def _logic(criterion: Criterion, library: Library, path: Path, question: Question | None) -> Logic:
     def named(name: str) -> Definition:
         try:
             return library.definitions[name]
@@ -412,6 +436,7 @@ def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
         verifying=verifying,
         types=frozenset(retrieval.type_name for retrieval in retrievals(rests_on)),
         shown_types=frozenset(retrieval.type_name for retrieval in retrievals(shown + verifying)),
+        question=question,
     )
 
 

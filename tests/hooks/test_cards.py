@@ -249,7 +249,7 @@ def test_a_card_has_what_clients_need_and_nothing_empty(empties: Callable[[Any],
     shown = make(answer(unread=("Immunization",)), override_reasons=reasons)
     assert not empties(shown)
     assert shown["indicator"] == "info"
-    assert shown["selectionBehavior"] == "at-most-one"
+    assert shown["selectionBehavior"] == "any"
     assert shown["source"] == {"label": "CNCMT"}
     assert "links" not in shown
     uuids = {shown["uuid"], shown["suggestions"][0]["uuid"]}
