@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotAcceptable, NotFound
+from werkzeug.routing import BaseConverter
 
 from cds.errors import RequestError
 from cds.http import FHIR_JSON, json_body, json_response
@@ -21,6 +22,12 @@ _JSON_FORMATS = ("json", "application/json", FHIR_JSON, "text/json")
 _NAMED = ", ".join(TYPES)
 
 
+class _Id(BaseConverter):
+    """An id as FHIR R4 has it, which no address such as ``_search`` is."""
+
+    regex = r"[A-Za-z0-9.\-]{1,64}"
+
+
 def blueprint(
     repository: Repository,
     catalog: Catalog,
@@ -32,6 +39,7 @@ def blueprint(
 ) -> Blueprint:
     """The routes of the FHIR side, whose root is ``public_url/fhir``; `clock` is asked once a request that applies."""
     routes = Blueprint("fhir", __name__, url_prefix="/fhir")
+    routes.record_once(lambda state: state.app.url_map.converters.update(fhir_id=_Id))
     base = f"{public_url}/fhir"
     capabilities = capability_statement(base, clock())
 
@@ -43,7 +51,7 @@ def blueprint(
     def metadata() -> Response:
         return json_response(capabilities, mimetype=FHIR_JSON)
 
-    @routes.get("/<kind>/<resource_id>")
+    @routes.get("/<kind>/<fhir_id:resource_id>")
     def read(kind: str, resource_id: str) -> Response:
         found = repository.get(_known(kind), resource_id)
         if found is None:
