@@ -21,11 +21,13 @@ from cds.fhir.server import Limits, Servers
 from cds.hooks.feedback import FeedbackStore, Recorder
 from cds.hooks.metrics import CONTENT_TYPE, Metrics
 from cds.hooks.openapi import openapi
+from cds.hooks.plan_service import plan_services
 from cds.hooks.replay import ReplayStore
 from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, observe, require_trust
-from cds.hooks.service import load_services
+from cds.hooks.service import Answering, load_services
 from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
+from cds.reasoning.knowledge import Knowledge
 from cds.settings import Settings, is_loopback
 from cds.trials.catalog import Catalog
 
@@ -53,7 +55,11 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     """
     catalog = Catalog.load(settings.plandefinitions)
     metrics = Metrics(metrics_folder)
-    services = load_services(settings.hooks, catalog, source=FHIRServerSource(_servers(settings, metrics)))
+    source = FHIRServerSource(_servers(settings, metrics))
+    services: dict[str, Answering] = {**load_services(settings.hooks, catalog, source=source)}
+    for folder in settings.knowledge:
+        for service in plan_services(Knowledge.load(folder), taken=services.keys(), source=source):
+            services[service.id] = service
     store = FeedbackStore(settings.database_url)
     recorder = Recorder(
         store,

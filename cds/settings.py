@@ -52,6 +52,15 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _folders(text: str) -> tuple[Path, ...]:
+    """Folders of content, comma-separated: that of the trials first, then those of others."""
+    folders = [_folder(one.strip()) for one in text.split(",") if one.strip()]
+    trials = [one for one in folders if any(one.glob("*/plan-definition.json"))]
+    if len(trials) > 1:
+        raise ValueError("names two folders of trials: put them into one")
+    return tuple(sorted(folders, key=lambda one: one not in trials))
+
+
 def _zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
@@ -165,7 +174,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_HOST", "127.0.0.1", "the address that the service listens on", str),
     Setting("CDS_PORT", "8080", "the port that the service listens on", _port),
     Setting("CDS_WORKERS", "2", "how many processes answer", _number),
-    Setting("CDS_PLANDEFINITIONS", str(_ROOT / "plandefinitions"), "the folder of the trials", _folder),
+    Setting(
+        "CDS_PLANDEFINITIONS",
+        str(_ROOT / "plandefinitions"),
+        "the folder of the trials; further ones hold content of others",
+        _folders,
+    ),
     Setting("CDS_HOOKS", str(_ROOT / "hooks"), "the folder of the services as an EHR sees them", _folder),
     Setting("CDS_TIMEZONE", "UTC", "where a date-time without offset is read, and whose date is today's", _zone),
     Setting("CDS_MAX_BODY", str(32 * 1024 * 1024), "the largest request that is accepted, in bytes", _number),
@@ -193,6 +207,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CDS_FHIR_MAX_BYTES", str(64 * 1024 * 1024), "what a call reads from the FHIR server, in bytes", _number),
     Setting("CDS_FHIR_CA", "", "a file of certificates of authorities, in place of the public ones", _file),
     Setting("CDS_FHIR_PROXY", "", "the proxy by which FHIR servers are reached", str, secret=True),
+    Setting("CDS_TERMINOLOGY_SERVER", "", "the base URL of the FHIR terminology server that cds expand asks", str),
+    Setting(
+        "CDS_TERMINOLOGY_AUTHORIZATION",
+        "",
+        "what that server is sent as Authorization: Bearer ..., or Basic user:password",
+        str,
+        secret=True,
+    ),
     Setting("CDS_CACHE", str(_ROOT / ".cache"), "where cds translate installs the CQL translator", Path),
 )
 
@@ -205,6 +227,7 @@ class Settings:
     port: int
     workers: int
     plandefinitions: Path
+    knowledge: tuple[Path, ...]
     hooks: Path
     timezone: tzinfo
     max_body: int
@@ -221,6 +244,8 @@ class Settings:
     fhir_max_bytes: int
     fhir_ca: str
     fhir_proxy: str = field(repr=False)
+    terminology_server: str
+    terminology_authorization: str = field(repr=False)
     cache: Path
 
     @property
@@ -256,7 +281,8 @@ class Settings:
         problems += _contradictions(values)
         if problems:
             raise ContentError("; ".join(problems), where="environment", remedy="correct or unset these variables")
-        settings = cls(**values)
+        values["plandefinitions"], *others = values["plandefinitions"]
+        settings = cls(**values, knowledge=tuple(others))
         return settings if settings.public_url else replace(settings, public_url=f"http://{settings.address}")
 
 

@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "elm": {"errors"},
     "fhir": {"errors", "elm"},
     "trials": {"errors", "elm", "fhir"},
-    "hooks": {"errors", "elm", "fhir", "trials"},
-    "authoring": {"errors", "elm", "fhir", "trials"},
-    "app": {"errors", "settings", "logs", "elm", "fhir", "trials", "hooks"},
-    "cli": {"errors", "settings", "logs", "elm", "fhir", "trials", "hooks", "authoring", "app"},
+    "reasoning": {"errors", "elm", "fhir"},
+    "hooks": {"errors", "elm", "fhir", "trials", "reasoning"},
+    "authoring": {"errors", "elm", "fhir", "trials", "reasoning"},
+    "app": {"errors", "settings", "logs", "elm", "fhir", "trials", "reasoning", "hooks"},
+    "cli": {"errors", "settings", "logs", "elm", "fhir", "trials", "reasoning", "hooks", "authoring", "app"},
     "__init__": set(),
 }
 #: The third-party packages that the language may use: units, and regular expressions that end.

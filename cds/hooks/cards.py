@@ -22,6 +22,12 @@ EXTENSION = "example.trial-match"
 _REASONS = ("Condition", "Observation", "DiagnosticReport", "DocumentReference")
 
 
+def about(card: Json) -> tuple[str, str]:
+    """What a card is about, and its state: a trial with the patient's status, or a plan of others that applies."""
+    told = card["extension"][EXTENSION]
+    return str(told.get("trial") or told["planDefinition"]), str(told.get("status", "applies"))
+
+
 def worth_showing(match: Match) -> Iterator[Eligibility]:
     """The answers that deserve a card, best first.
 

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from cds.hooks.cards import EXTENSION
+from cds.hooks.cards import EXTENSION, about
 from cds.hooks.feedback import Feedback
 
 Json = dict[str, Any]
@@ -52,11 +52,11 @@ class Metrics:
     def issued(self, cards: Iterable[Json]) -> None:
         """Counts cards, and what they leave open."""
         for card in cards:
-            told = card["extension"][EXTENSION]
-            self._cards.labels(told["trial"], told["status"]).inc()
-            for criterion in told.get("criteria", ()):
+            trial, status = about(card)
+            self._cards.labels(trial, status).inc()
+            for criterion in card["extension"][EXTENSION].get("criteria", ()):
                 if criterion["outcome"] == "unknown":
-                    self._unknown.labels(told["trial"], criterion["id"]).inc()
+                    self._unknown.labels(trial, criterion["id"]).inc()
 
     def read(self, resource_type: str, outcome: str, seconds: float) -> None:
         """Counts one query to a FHIR server. `outcome` is a word from a short list (ok, timeout, refused, ...)."""

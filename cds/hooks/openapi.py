@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from cds.hooks.service import Service
+from cds.hooks.service import Answering
 
 Json = dict[str, Any]
 
 _DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 
-def openapi(services: Mapping[str, Service], *, public_url: str, signed: bool) -> Json:
+def openapi(services: Mapping[str, Answering], *, public_url: str, signed: bool) -> Json:
     """The description of `services` at `public_url`; `signed` says whether calls must be."""
     description: Json = orjson.loads(_DESCRIPTION.read_bytes())
     description["servers"] = [{"url": public_url}]

@@ -107,6 +107,17 @@ class _Pile:
             self.searched.add(kind)
             self.unread.pop(kind, None)
 
+    def of(self, patient_id: str) -> _Pile:
+        """What is of one patient, or of none (a Medication)."""
+        patient = self.patient(patient_id)
+        compartment = Compartment(patient or {})
+        hers = [
+            (one, url)
+            for one, url in zip(self.resources, self.full_urls, strict=True)
+            if one is patient or (one["resourceType"] != "Patient" and compartment.holds(one["resourceType"], one, url))
+        ]
+        return _Pile([one for one, _ in hers], [url for _, url in hers], self.searched, self.unread)
+
     def patient(self, patient_id: str) -> Json | None:
         return next(
             (one for one in self.resources if one["resourceType"] == "Patient" and one.get("id") == patient_id), None
@@ -123,6 +134,7 @@ def gather(
     timezone: tzinfo,
     deciding: Collection[str] = (),
     concerns: Callable[[PatientRecord], bool] = lambda _record: True,
+    hygiene: bool = True,
 ) -> Gathered:
     """The patient's record from the prefetch, then from `source`.
 
@@ -132,6 +144,9 @@ def gather(
 
     `source` is asked for the `needed` and the `deciding` types first; for the others only where the record, as far as
     it goes then, `concerns` any trial. What is not asked for so is neither searched nor told as unread.
+
+    Without `hygiene` the record holds her resources as they came, for logic that looks at their states itself; those
+    of other patients are left out in any case.
 
     Raises RequestError for values that are no FHIR and for another patient's Patient, DataUnavailableError where the
     Patient or one of the `needed` types cannot be had.
@@ -148,7 +163,7 @@ def gather(
     reader = source.open(request)
 
     def record() -> PatientRecord:
-        return _record(request, pile, now=now, timezone=timezone)
+        return _record(request, pile, now=now, timezone=timezone, hygiene=hygiene)
 
     _check_patient(request, pile)
     if reader is None:
@@ -324,7 +339,9 @@ def _ids(page: Page, kind: str) -> Iterable[str]:
     return (one["id"] for one, _ in page.resources if one["resourceType"] == kind and isinstance(one.get("id"), str))
 
 
-def _record(request: HookRequest, pile: _Pile, *, now: datetime, timezone: tzinfo) -> PatientRecord:
+def _record(request: HookRequest, pile: _Pile, *, now: datetime, timezone: tzinfo, hygiene: bool) -> PatientRecord:
+    if not hygiene:
+        pile = pile.of(request.patient_id)
     try:
         return PatientRecord.from_resources(
             pile.resources,
@@ -333,6 +350,7 @@ def _record(request: HookRequest, pile: _Pile, *, now: datetime, timezone: tzinf
             timezone=timezone,
             searched=pile.searched,
             full_urls=pile.full_urls,
+            hygiene=hygiene,
         )
     except RecordError as error:
         raise RequestError(error.message, where="prefetch", remedy=error.remedy) from error

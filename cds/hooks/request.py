@@ -19,6 +19,23 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 #: What a header can carry, and no more: visible ASCII.
 _TOKEN = re.compile(r"[!-~]{1,16384}", re.ASCII)
 _USER = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}")
+#: What each hook of the library requires in its context beside patientId (CDS Hooks library, hooks of any maturity).
+_CONTEXT = {
+    "patient-view": ("userId",),
+    "order-select": ("userId", "selections", "draftOrders"),
+    "order-sign": ("userId", "draftOrders"),
+    "order-dispatch": ("dispatchedOrders", "performer"),
+    "encounter-start": ("userId", "encounterId"),
+    "encounter-discharge": ("userId", "encounterId"),
+    "appointment-book": ("userId", "appointments"),
+    "problem-list-item-create": ("userId", "conditions"),
+    "allergyintolerance-create": ("userId", "allergyIntolerance"),
+    "medication-refill": ("medications",),
+    "medication-prescribe": ("userId", "medications"),
+    "order-review": ("userId", "orders"),
+}
+#: Those of them that hold resources: the ones that somebody is about to write, not yet on the server.
+_BUNDLES = ("draftOrders", "appointments", "conditions", "medications", "orders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +43,12 @@ class HookRequest:
     """One call of a service: for which patient, with which data. The access token never shows in its `repr`."""
 
     hook_instance: UUID
-    user_id: str
+    user_id: str | None
     patient_id: str
     prefetch: Mapping[str, Any] = field(repr=False)
     fhir_server: str | None = None
     fhir_authorization: Mapping[str, Any] | None = field(default=None, repr=False)
+    in_context: Mapping[str, list[Json]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, body: Any, hook: str) -> HookRequest:
@@ -48,9 +66,17 @@ class HookRequest:
         if not _UUID.fullmatch(instance):
             raise RequestError("is not a UUID", where="hookInstance", remedy="send a new UUID for every call")
         context = _object(body, "context", required=True)
-        user = _text(context, "userId", "send the user as Type/id", within="context.")
-        if not _USER.fullmatch(user):
-            raise RequestError("is not written as Type/id", where="context.userId", remedy="such as Practitioner/123")
+        required = _CONTEXT.get(hook, ())
+        user = None
+        if "userId" in required or context.get("userId") is not None:
+            user = _text(context, "userId", "send the user as Type/id", within="context.")
+            if not _USER.fullmatch(user):
+                raise RequestError(
+                    "is not written as Type/id", where="context.userId", remedy="such as Practitioner/123"
+                )
+        for name in required:
+            if context.get(name) is None:
+                raise RequestError("is missing", where=f"context.{name}", remedy=f"the hook {hook} has it")
         patient = _text(context, "patientId", "send the id of the patient", within="context.")
         patient = patient.removeprefix("Patient/")
         if not _ID.fullmatch(patient):
@@ -67,7 +93,27 @@ class HookRequest:
             prefetch=_object(body, "prefetch"),
             fhir_server=server,
             fhir_authorization=_authorization(body, server),
+            in_context=_drafts(context),
         )
+
+
+def _drafts(context: Json) -> dict[str, list[Json]]:
+    """The resources in a hook's context, by type. RequestError where a Bundle was to be and is none."""
+    found: dict[str, list[Json]] = {}
+    resources: list[Any] = []
+    for name in _BUNDLES:
+        bundle = context.get(name)
+        if bundle is None:
+            continue
+        entries = bundle.get("entry", []) if isinstance(bundle, dict) else None
+        if not isinstance(entries, list):
+            raise RequestError("is no FHIR Bundle", where=f"context.{name}", remedy="send a Bundle of the drafts")
+        resources += [entry.get("resource") for entry in entries if isinstance(entry, dict)]
+    resources.append(context.get("allergyIntolerance"))
+    for one in resources:
+        if isinstance(one, dict) and isinstance(one.get("resourceType"), str):
+            found.setdefault(one["resourceType"], []).append(one)
+    return found
 
 
 def _text(holder: Mapping[str, Any], name: str, remedy: str, within: str = "") -> str:

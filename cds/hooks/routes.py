@@ -24,11 +24,11 @@ from cds.errors import (
     UntrustedCallError,
     place_of,
 )
-from cds.hooks.cards import EXTENSION
+from cds.hooks.cards import about
 from cds.hooks.feedback import FeedbackStore, Recorder, issued_cards, parse
 from cds.hooks.laps import Laps
 from cds.hooks.metrics import Metrics
-from cds.hooks.service import Service
+from cds.hooks.service import Answering
 from cds.hooks.trust import Trust
 
 _log = logging.getLogger("cds.hooks")
@@ -53,7 +53,7 @@ _PROBES = ("health", "ready", "metrics")
 
 
 def blueprint(
-    services: Mapping[str, Service],
+    services: Mapping[str, Answering],
     *,
     clock: Clock,
     timezone: tzinfo,
@@ -103,16 +103,16 @@ def blueprint(
         g.told["reactions"] = len(given)
         return json_response({"received": len(given)})
 
-    def named(service_id: str) -> Service:
+    def named(service_id: str) -> Answering:
         service = services.get(service_id)
         if service is None:
             raise NotFound(f"there is no such service (there are: {', '.join(services)})")
         g.told["service"] = service.id
         return service
 
-    def tell(service: Service, cards: list[Json], now: datetime) -> None:
+    def tell(service: Answering, cards: list[Json], now: datetime) -> None:
         """Counts and records cards; nothing that goes wrong there takes them away."""
-        g.told |= {"cards": len(cards), "trials": [card["extension"][EXTENSION]["trial"] for card in cards]}
+        g.told |= {"cards": len(cards), "trials": [about(card)[0] for card in cards]}
         try:
             metrics.issued(cards)
             recorder.add(issued_cards(service.id, service.hook, cards, now))

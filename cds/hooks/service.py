@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cds.errors import ContentError, RequestError
 from cds.hooks.cards import EXTENSION, card, worth_showing
@@ -26,6 +26,34 @@ Json = dict[str, Any]
 #: What a service.json may say (CDS Hooks 2.0.1, Discovery); `prefetch` is derived from the trials.
 _REQUIRED = ("hook", "description", "id")
 _OPTIONAL = ("title", "usageRequirements", "extension")
+
+
+class Answering(Protocol):
+    """What the routes ask of a service, whatever it answers from."""
+
+    @property
+    def definition(self) -> Json:
+        """Its entry in discovery."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The last part of its address."""
+        ...
+
+    @property
+    def hook(self) -> str:
+        """The hook that it answers."""
+        ...
+
+    @property
+    def override_reasons(self) -> tuple[Json, ...]:
+        """The reasons that its cards offer for not following them."""
+        ...
+
+    def respond(self, body: Any, *, now: datetime, laps: Laps | None = None) -> Json:
+        """Its answer to one request. Raises RequestError or DataUnavailableError."""
+        ...
 
 
 @dataclass(frozen=True)

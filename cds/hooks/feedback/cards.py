@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from cds.hooks.cards import EXTENSION
+from cds.hooks.cards import about
 
 Json = dict[str, Any]
 
@@ -32,6 +32,6 @@ def issued_cards(service: str, hook: str, cards: Iterable[Json], now: datetime) 
     """What is kept of the `cards` that a service answered with at `now`."""
     day = now.astimezone(UTC).date()
     for card in cards:
-        told = card["extension"][EXTENSION]
+        trial, status = about(card)
         suggestions = tuple(suggestion["uuid"] for suggestion in card.get("suggestions", ()))
-        yield IssuedCard(service, card["uuid"], hook, told["trial"], told["status"], day, suggestions)
+        yield IssuedCard(service, card["uuid"], hook, trial, status, day, suggestions)
