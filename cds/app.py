@@ -28,7 +28,7 @@ from cds.hooks.service import Answering, load_services
 from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
 from cds.reasoning.knowledge import Knowledge
-from cds.settings import Settings, is_loopback
+from cds.settings import MEMORY, Settings, is_loopback
 from cds.trials.catalog import Catalog
 
 _log = logging.getLogger("cds.app")
@@ -37,10 +37,6 @@ _log = logging.getLogger("cds.app")
 _SILENCE = 5
 #: Seconds for requests under way, and then for the cards that wait to be recorded, when the service is told to stop.
 _GRACE, _FLUSH = 20, 5
-
-
-#: Where Linux keeps files in memory: the workers' heartbeats wait for no disk there.
-_MEMORY = "/dev/shm"
 
 
 def _clock() -> datetime:
@@ -156,9 +152,7 @@ def run(app: Flask, settings: Settings, at_end: Callable[[], None] = lambda: Non
                 "workers": settings.workers,
                 "threads": 16,
                 "worker_class": "gthread",
-                "worker_tmp_dir": "/dev/shm"
-                if Path("/dev/shm").is_dir()
-                else None,  # a heartbeat that waits for no disk
+                "worker_tmp_dir": MEMORY,  # a heartbeat that waits for no disk
                 "preload_app": True,
                 "timeout": 60,
                 "graceful_timeout": _GRACE,

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import click
 
 from cds.cli.command import environment, main, usable
-from cds.settings import SETTINGS
+from cds.settings import MEMORY, SETTINGS
 
 
 def _help_of_settings() -> str:
@@ -27,7 +27,8 @@ def _short(default: str) -> str:
 def serve() -> None:
     """Serves with gunicorn until it is told to stop; the content is loaded, and checked, once, before."""
     settings = environment()
-    folder = Path(mkdtemp(prefix="cds-metrics-"))
+    # The counts are mapped into memory: on a disk that is full, counting would kill the worker (SIGBUS).
+    folder = Path(mkdtemp(prefix=f"cds-metrics-{os.getpid()}-", dir=MEMORY))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # prometheus_client reads it when it is imported
     from cds.app import create_app, run
 
