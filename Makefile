@@ -37,6 +37,9 @@ bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside 
 bench-trials: $(STAMP) ## time per patient with 4, 100 and 1,000 trials (takes minutes, and 6 GB of memory)
 	@"$(VENV)/bin/python" benchmarks/trials.py
 
+bench-load: $(STAMP) ## 16 clients at once, with prefetch and without, with a FHIR server that hangs and a locked database
+	@"$(VENV)/bin/python" benchmarks/load.py
+
 agreement: $(STAMP) ## our values beside the JavaScript reference engine's (needs Node)
 	@"$(VENV)/bin/python" benchmarks/agreement.py
 
