@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench bench-trials agreement translate responses clean
+.PHONY: help install serve test check bench bench-trials bench-load agreement translate responses clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(STAMP) ## .venv with the command cds
 
