@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench bench-trials bench-load agreement translate responses clean
+.PHONY: help install serve test checklist check bench bench-trials bench-load agreement translate responses clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,9 @@ serve: $(STAMP) ## serve on http://127.0.0.1:8080 (CDS_HOST, CDS_PORT)
 
 test: $(STAMP) ## pass all tests
 	@"$(VENV)/bin/python" -m pytest
+
+checklist: $(STAMP) ## hold the running service against the rules of CDS Hooks, from outside, with and without signatures
+	@"$(VENV)/bin/python" -m pytest -v tests/hooks/checklist
 
 check: $(STAMP) ## lint and types
 	@"$(VENV)/bin/ruff" check .
