@@ -57,6 +57,8 @@ WHY = {
     "wrong": "the FHIR server sent",
     "ok": "the FHIR server sent another patient's data",
 }
+#: Seconds by the service's own count. Its deadline is 0.3 and a fault lasts 60; a machine under load may take a while.
+IN_TIME = 10.0
 ALL_LOSSES = {**LOSSES, **LOSSES_OF_SEARCHES}
 
 Json = dict[str, Any]
@@ -229,11 +231,10 @@ def test_what_does_not_end(
     ehr.faults[NEEDED] = ehr.faults[ASKED] = ENDLESS[name]
     said = refusal(call(hasty, ehr, without("condition")))
     assert "the FHIR server did not answer within 0.3 seconds" in said
-    # A fault lasts for a minute: what took less than a second of it has not waited for its end.
-    assert not ehr.closing.is_set() and gathered_in(caplog) < 30
+    assert not ehr.closing.is_set() and gathered_in(caplog) < IN_TIME
     why = judged_without(ASKED, call(hasty, ehr, without("immunization")), whole)
     assert "the FHIR server did not answer within 0.3 seconds" in why
-    assert not ehr.closing.is_set() and gathered_in(caplog) < 30
+    assert not ehr.closing.is_set() and gathered_in(caplog) < IN_TIME
 
 
 def test_one_deadline_holds_for_all_that_a_call_reads(
@@ -243,7 +244,7 @@ def test_one_deadline_holds_for_all_that_a_call_reads(
     said = refusal(call(hasty, ehr, None))
     for kind in ("Patient", "Condition", "DiagnosticReport", "Observation"):
         assert f"{kind}: the prefetch has no key" in said, "all that is missing is named at once"
-    assert gathered_in(caplog) < 30
+    assert gathered_in(caplog) < IN_TIME
 
 
 def test_a_server_whose_connections_are_never_accepted(hasty: FlaskClient, ehr: Ehr) -> None:
