@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench bench-trials agreement translate responses clean
+.PHONY: help install serve test checklist check bench bench-trials bench-load agreement translate responses clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(STAMP) ## .venv with the command cds
 
@@ -25,6 +25,9 @@ serve: $(STAMP) ## serve on http://127.0.0.1:8080 (CDS_HOST, CDS_PORT)
 test: $(STAMP) ## pass all tests
 	@"$(VENV)/bin/python" -m pytest
 
+checklist: $(STAMP) ## hold the running service against the rules of CDS Hooks, from outside, with and without signatures
+	@"$(VENV)/bin/python" -m pytest -v tests/hooks/checklist
+
 check: $(STAMP) ## lint and types
 	@"$(VENV)/bin/ruff" check .
 	@"$(VENV)/bin/ruff" format --check .
@@ -36,6 +39,9 @@ bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside 
 
 bench-trials: $(STAMP) ## time per patient with 4, 100 and 1,000 trials (takes minutes, and 6 GB of memory)
 	@"$(VENV)/bin/python" benchmarks/trials.py
+
+bench-load: $(STAMP) ## 16 clients at once, with prefetch and without, with a FHIR server that hangs and a locked database
+	@"$(VENV)/bin/python" benchmarks/load.py
 
 agreement: $(STAMP) ## our values beside the JavaScript reference engine's (needs Node)
 	@"$(VENV)/bin/python" benchmarks/agreement.py

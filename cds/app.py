@@ -34,7 +34,7 @@ from cds.publishing.repository import Repository
 from cds.publishing.routes import blueprint as fhir_blueprint
 from cds.reasoning.knowledge import Knowledge
 from cds.reloading import Application, Reloading
-from cds.settings import Settings, is_loopback
+from cds.settings import MEMORY, Settings, is_loopback
 from cds.trials.catalog import Catalog
 
 _log = logging.getLogger("cds.app")
@@ -45,10 +45,6 @@ _SILENCE = 5
 _GRACE, _FLUSH = 20, 5
 #: Seconds from one look at the content to the next, where it is watched.
 _LOOK = 0.5
-
-
-#: Where Linux keeps files in memory: the workers' heartbeats wait for no disk there.
-_MEMORY = "/dev/shm"
 
 
 def _clock() -> datetime:
@@ -197,9 +193,7 @@ def run(
                 "workers": 1 if settings.reload else settings.workers,
                 "threads": 16,
                 "worker_class": "gthread",
-                "worker_tmp_dir": "/dev/shm"
-                if Path("/dev/shm").is_dir()
-                else None,  # a heartbeat that waits for no disk
+                "worker_tmp_dir": MEMORY,  # a heartbeat that waits for no disk
                 "preload_app": True,
                 "timeout": 60,
                 "graceful_timeout": _GRACE,

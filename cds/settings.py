@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
@@ -16,6 +17,8 @@ from cds.errors import ContentError
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _ROOT = Path(__file__).resolve().parent.parent
+#: Where Linux keeps files in memory: no disk, slow or full, holds up what is written there. None where it is missing.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 @dataclass(frozen=True, slots=True)

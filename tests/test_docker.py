@@ -151,12 +151,8 @@ def test_the_service_and_its_database_agree(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.database_url == f"postgresql+psycopg://{user}:{password}@database:5432/{name}"
 
 
-#: Settings of signed calls and of the FHIR servers that may be read.
-ELSEWHERE = {"CDS_ALLOW_ANYONE", "CDS_REPLAY_DATABASE_URL", "CDS_FHIR_SERVERS"}
-
-
 def test_every_setting_that_is_given_is_one() -> None:
-    known = {setting.name for setting in SETTINGS} | ELSEWHERE
+    known = {setting.name for setting in SETTINGS}
     told = {name for service in SERVICES.values() for name in service.get("environment", {}) if name.startswith("CDS_")}
     assert told | {name for name in environment(OURS) if name.startswith("CDS_")} <= known
 

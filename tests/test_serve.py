@@ -26,6 +26,7 @@ from urllib3.util import Retry
 
 from cds.hooks.feedback import FeedbackStore
 from cds.hooks.feedback.report import report
+from cds.settings import MEMORY
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUEST = orjson.loads((ROOT / "hooks/trial-match/requests/cervical-newly-diagnosed.json").read_bytes())
@@ -37,6 +38,7 @@ class Served:
     """One running `cds serve`: its address, and what it writes on stderr."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -83,6 +85,10 @@ class Served:
     def get(self, path: str) -> requests.Response:
         return self.session().get(self.address + path, timeout=SOON)
 
+    def counts(self) -> list[Path]:
+        """The folder in which the workers count, where there is one."""
+        return list(Path(MEMORY or self.folder).glob(f"cds-metrics-{self.process.pid}-*"))
+
     def end(self) -> int:
         """Asks the service to stop; its exit status."""
         self.process.terminate()
@@ -123,9 +129,10 @@ def test_a_service_from_its_start_to_its_end(tmp_path: Path) -> None:
             assert b"400" in client.recv(1000)
         counted = served.get("/metrics").text
         assert 'cds_requests_total{endpoint="call",service="trial-match",status="200"} 11.0' in counted
+        assert len(served.counts()) == 1, "in memory, where there is such a folder: a full disk kills nobody"
         assert served.end() == 0
+        assert not served.counts(), "the counts' folder is removed"
     assert issued(tmp_path) == shown, "all cards are written before the end"
-    assert not list(tmp_path.glob("cds-metrics-*")), "the counts' folder is removed"
     events = [json.loads(line) for line in served.lines]
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(event) for event in events))
     assert sum(event.get("cards", 0) for event in events) == shown

@@ -174,7 +174,8 @@ def test_serve_with_content_that_cannot_be_loaded_stops(monkeypatch: pytest.Monk
     assert str(tmp_path) in result.stderr
 
 
-def test_serve_says_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_says_who_may_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cds.cli.serve.MEMORY", str(tmp_path))
     monkeypatch.setattr("cds.app.run", lambda *_: None)
     assert "listens on loopback alone" in CliRunner().invoke(main, ["serve"]).stdout
     monkeypatch.setenv("CDS_HOST", "0.0.0.0")

@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 import click
 
 from cds.cli.command import environment, main, usable
-from cds.settings import SETTINGS
+from cds.settings import MEMORY, SETTINGS
 
 
 def _help_of_settings() -> str:
@@ -30,7 +30,8 @@ def serve(reload: bool) -> None:
     """Serves with gunicorn until it is told to stop; the content is loaded, and checked, once, before."""
     settings = environment()
     settings = replace(settings, reload=settings.reload or reload)
-    folder = Path(mkdtemp(prefix="cds-metrics-"))
+    # The counts are mapped into memory: on a disk that is full, counting would kill the worker (SIGBUS).
+    folder = Path(mkdtemp(prefix=f"cds-metrics-{os.getpid()}-", dir=MEMORY))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # prometheus_client reads it when it is imported
     from cds.app import create_app, run
 

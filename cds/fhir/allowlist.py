@@ -2,6 +2,9 @@
 
 Addresses are held against a narrow grammar: what is written in an unusual way (credentials, backslashes, escapes,
 trailing dots, numbers that stand for addresses ...) is no address here, since programs differ about what it means.
+
+A listed name may resolve to any address, private ones included: whoever listed it chose it, and most EHRs are on
+private addresses. A name that is not listed is never looked up.
 """
 
 from __future__ import annotations
@@ -121,10 +124,12 @@ class Allowlist:
 
 
 def _host(host: str) -> str | None:
-    """The host in one way of writing; None for numbers that are no address (127.1, 2130706433, 0x7f.1)."""
+    """The host in one way of writing; None for numbers that stand for an address in another way than the usual
+    (127.1, 2130706433, 0x7f.1, ::ffff:127.0.0.1)."""
     try:
         if host.startswith("["):
-            return f"[{IPv6Address(host[1:-1])}]"
+            address = IPv6Address(host[1:-1])
+            return None if address.ipv4_mapped else f"[{address}]"
         if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]):
             return str(ip_address(host))
     except ValueError:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from io import BufferedReader, RawIOBase
 from socket import socket
-from threading import Lock
+from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -29,7 +29,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from cds.errors import RecordError, place_of
-from cds.fhir.allowlist import Allowlist, Base, follow
+from cds.fhir.allowlist import Allowlist, Base, Origin, follow
 from cds.fhir.searchset import Page
 
 Json = dict[str, Any]
@@ -48,14 +48,18 @@ _GRACE = 0.2
 #: What passes by itself (RFC 9110, 15.6; RFC 6585): asking again may help.
 _PASSING = frozenset((429, 502, 503, 504))
 #: What servers say to a parameter of a search that they do not know.
-_NOT_UNDERSTOOD = frozenset((400, 404, 405, 422, 501))
+_NOT_UNDERSTOOD = frozenset((400, 403, 404, 405, 422, 501))
 #: The types whose medication may be told by reference; the search's parameter for it is `medication` in all of them.
 MEDICATED = frozenset(("MedicationRequest", "MedicationAdministration", "MedicationStatement", "MedicationDispense"))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may take: seconds and bytes altogether, pages of one search, resources, connections at once."""
+    """What one call may take: seconds and bytes altogether, pages of one search, resources, connections at once.
+
+    `overdue` is how many threads may still wait for one server after their calls were answered (a name that is looked
+    up cannot be given up); then it is asked nothing more until some of them come back.
+    """
 
     seconds: float = 4.0
     bytes: int = 64 * 1024 * 1024
@@ -63,6 +67,7 @@ class Limits:
     resources: int = 50_000
     parallel: int = 8
     page_size: int = 250
+    overdue: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +142,20 @@ class Servers:
         self.adapter = _Adapter(pool_connections=16, pool_maxsize=64)
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self.authorities = authorities or True
+        self._overdue: dict[Origin, list[Thread]] = {}
+        self._lock = Lock()
 
     def open(self, base: Base, token: str | None) -> Reading:
         """A call's reading from one server. Its deadline runs from now."""
         return Reading(self, base, token)
+
+    def overdue(self, origin: Origin, more: Iterable[Thread] = ()) -> int:
+        """How many threads still wait for a server whose calls were answered without them; `more` are added."""
+        with self._lock:
+            waiting = [thread for thread in (*self._overdue.pop(origin, ()), *more) if thread.is_alive()]
+            if waiting:
+                self._overdue[origin] = waiting
+            return len(waiting)
 
     def close(self) -> None:
         """Closes the connections that are kept."""
@@ -164,22 +179,44 @@ class Reading:
 
     def read(self, wanted: Mapping[str, Wanted]) -> dict[str, Answer]:
         """The answers to all that is wanted, by the same keys; read at once, as far as the limits allow."""
-        if not wanted:
-            return {}
-        threads = ThreadPoolExecutor(min(len(wanted), self._limits.parallel), thread_name_prefix="fhir")
-        try:
-            under_way = {key: threads.submit(self._answer, one) for key, one in wanted.items()}
-            wait(under_way.values(), timeout=max(0.0, self._left) + _GRACE)
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-        return {key: self._result(future, wanted[key].kind) for key, future in under_way.items()}
+        waiting = deque(wanted.items())
+        answers: dict[str, Answer] = {}
 
-    def _result(self, future: Future[Answer], kind: str) -> Answer:
-        if future.done() and not future.cancelled():
-            return future.result()
-        late = self._too_late()
-        self._servers.observe(kind, late.outcome, self._limits.seconds)
-        return Answer(problem=late.problem, outcome=late.outcome)
+        def work() -> None:
+            while waiting:
+                try:
+                    key, one = waiting.popleft()
+                except IndexError:  # another thread took it
+                    return
+                answers[key] = self._answer(one)
+
+        threads = self._start(work, min(len(wanted), self._limits.parallel))
+        until = max(self._ends, monotonic()) + _GRACE
+        for thread in threads:
+            thread.join(max(0.0, until - monotonic()))
+        waiting.clear()
+        self._servers.overdue(self._base.origin, threads)
+        return {key: answers.get(key) or self._missed(one.kind, begun=bool(threads)) for key, one in wanted.items()}
+
+    def _start(self, work: Callable[[], None], number: int) -> list[Thread]:
+        """Threads that do a work, fewer where the machine gives no more. No end of the process waits for them."""
+        threads: list[Thread] = []
+        if self._servers.overdue(self._base.origin) >= self._limits.overdue:
+            return threads
+        for _ in range(number):
+            thread = Thread(target=work, name="fhir", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                break
+            threads.append(thread)
+        return threads
+
+    def _missed(self, kind: str, *, begun: bool) -> Answer:
+        """The answer that did not come."""
+        missed = self._too_late() if begun else _UnreadError("busy", "too many reads of the FHIR server still hang")
+        self._servers.observe(kind, missed.outcome, self._limits.seconds if begun else 0.0)
+        return Answer(problem=missed.problem, outcome=missed.outcome)
 
     @property
     def _left(self) -> float:
@@ -208,6 +245,8 @@ class Reading:
     # ---- reads and searches
 
     def _one(self, kind: str, identifier: str) -> Json:
+        if not identifier.strip("."):
+            raise _UnreadError("wrong", f"the id of the {kind} is none that an address can hold")
         resource, _ = self._get(f"{self._base}/{kind}/{identifier}")
         if resource.get("resourceType") == "OperationOutcome":
             raise _UnreadError("failed", "the FHIR server's read failed (an OperationOutcome came in place of data)")
@@ -347,7 +386,7 @@ class Reading:
             raise _UnreadError("tls", "the FHIR server's certificate or TLS is not accepted") from None
         except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
             raise self._too_late() from None
-        except (requests.ConnectionError, urllib3.exceptions.ProtocolError, OSError):
+        except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError):
             raise _PassingError(_UnreadError("unreachable", "the connection to the FHIR server failed")) from None
 
     def _check(self, response: requests.Response) -> None:

@@ -163,16 +163,17 @@ def gather(
     reader = source.open(request)
 
     def record() -> PatientRecord:
-        return _record(request, pile, queries, now=now, timezone=timezone, hygiene=hygiene)
+        return _record(request, pile, now=now, timezone=timezone, hygiene=hygiene)
 
-    if reader is None or ("Patient" not in pile.unread and pile.patient(request.patient_id) is None):
-        gathered = record()
+    _check_patient(request, pile)
+    if reader is None:
         _check_needed(pile, types, needed, queries)
-        return Gathered(gathered, MappingProxyType(dict(pile.unread)))
+        return Gathered(record(), MappingProxyType(dict(pile.unread)))
     first = [kind for kind in pile.unread if kind in needed or kind in deciding]
     _read_from(reader, request, pile, first)
-    gathered = record()
+    _check_patient(request, pile)
     _check_needed(pile, types, needed, queries)
+    gathered = record()
     rest = [kind for kind in pile.unread if kind not in first]
     if rest or _medications(request, pile):
         if concerns(gathered):
@@ -185,8 +186,26 @@ def gather(
     return Gathered(gathered, MappingProxyType(dict(pile.unread)))
 
 
+def _check_patient(request: HookRequest, pile: _Pile) -> None:
+    """Notes whether the Patient is here, wherever she came. RequestError for another one in her place."""
+    if pile.patient(request.patient_id):
+        pile.settle("Patient", None)
+    elif "Patient" in pile.searched and any(one["resourceType"] == "Patient" for one in pile.resources):
+        # More data would not mend this: the request contradicts itself, about whom it concerns.
+        raise RequestError(
+            "is not the patient of the context",
+            where="prefetch.patient",
+            remedy="send the Patient whose id is context.patientId",
+        )
+    else:
+        pile.unread.setdefault("Patient", "no Patient was sent")
+
+
 def _check_needed(pile: _Pile, types: Iterable[str], needed: Collection[str], queries: Mapping[str, str]) -> None:
-    missing = {kind: pile.unread[kind] for kind in types if kind in needed and kind in pile.unread}
+    """DataUnavailableError that names all that is missing without which nothing can be said, and why it is."""
+    missing = {
+        kind: pile.unread[kind] for kind in types if (kind in needed or kind == "Patient") and kind in pile.unread
+    }
     if missing:
         causes = "; ".join(f"{kind}: {cause}" for kind, cause in missing.items())
         raise DataUnavailableError(
@@ -320,24 +339,7 @@ def _ids(page: Page, kind: str) -> Iterable[str]:
     return (one["id"] for one, _ in page.resources if one["resourceType"] == kind and isinstance(one.get("id"), str))
 
 
-def _record(
-    request: HookRequest, pile: _Pile, queries: Mapping[str, str], *, now: datetime, timezone: tzinfo, hygiene: bool
-) -> PatientRecord:
-    patients = [one for one in pile.resources if one["resourceType"] == "Patient"]
-    if not any(one.get("id") == request.patient_id for one in patients):
-        if patients and "Patient" in pile.searched:
-            # More data would not mend this: the request contradicts itself, about whom it concerns.
-            raise RequestError(
-                "is not the patient of the context",
-                where="prefetch.patient",
-                remedy="send the Patient whose id is context.patientId",
-            )
-        raise DataUnavailableError(
-            f"the Patient is not there: {pile.unread.get('Patient', 'no Patient was sent')}",
-            where="prefetch.patient",
-            remedy=f"send {queries.get('patient', 'Patient')}, as the discovery says",
-        )
-    pile.unread.pop("Patient", None)
+def _record(request: HookRequest, pile: _Pile, *, now: datetime, timezone: tzinfo, hygiene: bool) -> PatientRecord:
     if not hygiene:
         pile = pile.of(request.patient_id)
     try:
@@ -346,7 +348,7 @@ def _record(
             patient_id=request.patient_id,
             now=now,
             timezone=timezone,
-            searched=pile.searched | {"Patient"},
+            searched=pile.searched,
             full_urls=pile.full_urls,
             hygiene=hygiene,
         )

@@ -9,7 +9,8 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -561,13 +562,52 @@ def test_what_expired_is_told_as_expired(signed_app: Flask) -> None:
     assert (answer.status_code, answer.json["issue"][0]["code"]) == (401, "expired")  # type: ignore[index]
 
 
-def test_where_trust_cannot_be_known_it_is_503(signed_app: Flask, database: str, server: KeyServer) -> None:
+@contextmanager
+def _without_table(database: str) -> Iterator[None]:
     with create_engine(database).begin() as connection:
         connection.execute(text("drop table used_token"))
-    answer = get(signed_app, token(PUBLIC_URL + "/cds-services", NOW))
-    assert answer.status_code == 503 and answer.headers["Retry-After"]
-    assert "jti" in answer.json["issue"][0]["diagnostics"]  # type: ignore[index]
-    assert signed_app.test_client().get("/health").status_code == 200
+    yield
+
+
+@contextmanager
+def _locked(database: str) -> Iterator[None]:
+    with create_engine(database).connect() as holder:
+        holder.execute(text("begin immediate"))
+        yield
+        holder.rollback()
+
+
+@contextmanager
+def _overwritten(database: str) -> Iterator[None]:
+    file = Path(database.removeprefix("sqlite:///"))
+    file.write_bytes(b"no database at all" * 1000)
+    yield
+
+
+@pytest.mark.parametrize("broken", [_without_table, _locked, _overwritten])
+def test_where_trust_cannot_be_known_it_is_503(
+    broken: Callable[[str], AbstractContextManager[None]],
+    server: KeyServer,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Discovery, calls and feedback alike: nothing passes, whoever signed it; what needs no signature is answered."""
+    monkeypatch.setattr("cds.hooks.replay._WAIT", 0.05)
+    client = request.getfixturevalue("signed_app").test_client()
+    with broken(database):
+        for path in ("/cds-services", PATH, f"{PATH}/feedback"):
+            headers = {"Authorization": f"Bearer {token(PUBLIC_URL + path, NOW)}"}
+            answer = (
+                client.get(path, headers=headers) if path == "/cds-services" else client.post(path, headers=headers)
+            )
+            assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+            assert "jti" in answer.json["issue"][0]["diagnostics"]
+        assert client.get("/health").status_code == 200
+    if broken is _locked:
+        assert client.get("/cds-services", headers={"Authorization": f"Bearer {token(URL, NOW)}"}).status_code == 401
+        signed = token(PUBLIC_URL + "/cds-services", NOW)
+        assert client.get("/cds-services", headers={"Authorization": f"Bearer {signed}"}).status_code == 200
 
 
 def test_where_keys_cannot_be_had_it_is_503(signed_app: Flask, server: KeyServer) -> None:

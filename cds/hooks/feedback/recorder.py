@@ -18,9 +18,9 @@ _log = logging.getLogger("cds.feedback")
 #: How many cards wait in memory while the database is away, and how many are written in one transaction.
 CAPACITY = 10_000
 _BATCH = 500
-#: Seconds: how long cards are collected; the waits after failures.
+#: Seconds: how long cards are collected; the waits after failures, and that while the service ends.
 _COLLECT = 0.2
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_FIRST_WAIT, _LONGEST_WAIT, _LAST_WAIT = 0.5, 30.0, 0.2
 
 Today = Callable[[], date]
 
@@ -54,6 +54,7 @@ class Recorder:
         self._waiting: deque[IssuedCard] = deque()
         self._lost = 0
         self._closing = threading.Event()
+        self._ended = threading.Event()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._purged: date | None = None
@@ -81,6 +82,7 @@ class Recorder:
             thread = self._thread
         if thread is not None:
             thread.join(wait)
+        self._ended.set()
         with self._changed:
             if self._waiting:
                 self._lose(len(self._waiting), "the service ends")
@@ -99,10 +101,11 @@ class Recorder:
             if self._write():
                 wait = _FIRST_WAIT
                 continue
-            if self._closing.is_set():
+            if not self._closing.is_set():
+                self._closing.wait(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            elif self._ended.wait(_LAST_WAIT):
                 return  # close() counts what is left
-            self._closing.wait(wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
 
     def _work_comes(self) -> bool:
         """Waits for something to write; False where nothing more is to come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ from signed import token
 ROOT = Path(__file__).resolve().parents[3]
 REQUESTS = ROOT / "hooks" / "trial-match" / "requests"
 NEWLY_DIAGNOSED = orjson.loads((REQUESTS / "cervical-newly-diagnosed.json").read_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running service: its address, the file to which its log goes, and whether calls are to be signed."""
+
+    address: str
+    log: Path
+    signed: bool
 
 
 class Caller:

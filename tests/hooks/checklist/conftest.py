@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from caller import ROOT, Caller
+from caller import ROOT, Caller, Served
 from requests.adapters import HTTPAdapter
 from signed import ISSUER, KeyServer
 from urllib3.util import Retry
@@ -30,8 +30,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(folder: Path, **settings: str) -> Iterator[str]:
-    """`cds serve` with settings; its address. What it says goes to `serve.log` in the folder."""
+def serve(folder: Path, **settings: str) -> Iterator[Served]:
+    """`cds serve` with settings; its address, and the file to which its log goes."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
     environment = {
@@ -43,37 +43,43 @@ def serve(folder: Path, **settings: str) -> Iterator[str]:
         **settings,
     }
     command = [sys.executable, "-c", "from cds.cli import main; main()", "serve"]
-    with (folder / "serve.log").open("wb") as log:
+    served = Served(address, folder / "serve.log", signed="CDS_TRUSTED_CLIENTS" in settings)
+    with served.log.open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     patient = requests.Session()
     patient.mount("http://", HTTPAdapter(max_retries=Retry(total=150, backoff_factor=0.05, backoff_max=0.5)))
     try:
         assert patient.get(f"{address}/health", timeout=60).status_code == 200
-        yield address
+        yield served
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")
-def open_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def open_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve(tmp_path_factory.mktemp("open"))
 
 
 @pytest.fixture(scope="session")
-def signed_address(tmp_path_factory: pytest.TempPathFactory, key_server: KeyServer) -> Iterator[str]:
+def signed_service(tmp_path_factory: pytest.TempPathFactory, key_server: KeyServer) -> Iterator[Served]:
     yield from serve(tmp_path_factory.mktemp("signed"), CDS_TRUSTED_CLIENTS=f"{ISSUER}|{key_server.url}")
 
 
 @pytest.fixture(params=["unsigned", "signed"])
-def caller(request: pytest.FixtureRequest) -> Caller:
-    """A caller of either service: every rule holds with and without JWT."""
-    signs = request.param == "signed"
-    address = request.getfixturevalue("signed_address" if signs else "open_address")
-    return Caller(address, signs=signs)
+def served(request: pytest.FixtureRequest) -> Served:
+    """Either service: every rule holds with and without JWT."""
+    service: Served = request.getfixturevalue("signed_service" if request.param == "signed" else "open_service")
+    return service
 
 
 @pytest.fixture
-def signer(signed_address: str) -> Caller:
+def caller(served: Served) -> Caller:
+    """A caller of either service."""
+    return Caller(served.address, signs=served.signed)
+
+
+@pytest.fixture
+def signer(signed_service: Served) -> Caller:
     """A caller of the service that wants signatures."""
-    return Caller(signed_address, signs=True)
+    return Caller(signed_service.address, signs=True)

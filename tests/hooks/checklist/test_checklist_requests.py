@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 import requests
-from caller import Caller, body, context, prefetch, refused
+from caller import Caller, Served, body, context, prefetch, refused
 from ehr import Ehr
+from faults import ENDLESS, LOSSES, LOSSES_OF_SEARCHES
 
 EMPTY = {"resourceType": "Bundle", "type": "searchset", "total": 0}
 FAILED = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]}
@@ -303,6 +304,42 @@ def test_45_a_token_that_the_server_does_not_take(caller: Caller, ehr: Ehr) -> N
     refused(caller.post(body(prefetch=..., fhirServer=ehr.url, fhirAuthorization=TOKEN | {"access_token": "x"})), 412)
 
 
+@pytest.mark.parametrize(
+    "fault", ["HTML", "JSON that is cut", "closes at once", "brackets 100,000 deep", "gzip that is cut"]
+)
+def test_45_garbage_is_412(caller: Caller, ehr: Ehr, fault: str) -> None:
+    _, ehr.faults["Condition"] = LOSSES[fault]
+    answer = caller.post(body(prefetch=prefetch(condition=...), fhirServer=ehr.url, fhirAuthorization=TOKEN))
+    assert "Condition" in refused(answer, 412)
+
+
+def test_45_a_server_that_hangs_is_412_at_the_deadline(caller: Caller, ehr: Ehr) -> None:
+    ehr.faults[""] = ENDLESS["hangs in its body"]
+    told = refused(caller.post(body(prefetch=..., fhirServer=ehr.url, fhirAuthorization=TOKEN)), 412)
+    assert "did not answer within 4 seconds" in told
+    assert not ehr.closing.is_set(), "it hangs still"
+
+
+@pytest.mark.parametrize(
+    "fault", ["a redirection elsewhere", "a next page elsewhere", "a next page behind credentials"]
+)
+def test_43_the_token_goes_nowhere_else(caller: Caller, ehr: Ehr, fault: str) -> None:
+    trap = Ehr.of_prefetch(prefetch())
+    ehr.elsewhere = trap.url
+    _, ehr.faults["Condition"] = {**LOSSES, **LOSSES_OF_SEARCHES}[fault]
+    told = refused(caller.post(body(prefetch=..., fhirServer=ehr.url, fhirAuthorization=TOKEN)), 412)
+    assert "another server" in told
+    assert trap.asked == []
+    trap.close()
+
+
+@pytest.mark.parametrize("fault", ["a page that is its own next", "pages in a circle"])
+def test_46_pages_that_do_not_end(caller: Caller, ehr: Ehr, fault: str) -> None:
+    _, ehr.faults["Condition"] = LOSSES_OF_SEARCHES[fault]
+    answer = caller.post(body(prefetch=prefetch(condition=...), fhirServer=ehr.url, fhirAuthorization=TOKEN))
+    assert "circle" in refused(answer, 412)
+
+
 def test_46_pages_are_followed_to_the_end(caller: Caller, ehr: Ehr) -> None:
     ehr.page = 1
     for slash in ("", "/"):
@@ -336,12 +373,16 @@ def test_41_a_bearer_token_in_any_case(caller: Caller, kind: str) -> None:
     assert caller.cards(body(fhirServer=NOWHERE, fhirAuthorization=told))
 
 
-def test_42_the_token_is_never_told(caller: Caller) -> None:
+def test_42_the_token_is_never_told(caller: Caller, served: Served) -> None:
     secret = "secret-" + uuid4().hex
     asked = body(prefetch={}, fhirServer=NOWHERE, fhirAuthorization=TOKEN | {"access_token": secret})
     answer = caller.post(asked)
     refused(answer, 412)
     assert secret not in answer.text + str(answer.headers)
+    caller.post(asked | {"fhirServer": "https://ehr.invalid/fhir"})
+    log = served.log.read_text()
+    assert answer.headers["X-Request-ID"] in log, "the call is logged"
+    assert secret not in log
 
 
 @pytest.mark.parametrize(

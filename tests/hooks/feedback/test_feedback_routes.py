@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
+from broken import FAULTS, Fault
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from flask import Flask
 from flask.testing import FlaskClient
@@ -135,21 +134,30 @@ def test_a_browser_may_send_feedback(caller: FlaskClient) -> None:
     assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
 
 
-def test_a_locked_database_takes_no_card_away_and_loses_nothing(served: Flask, caller: FlaskClient, file: Path) -> None:
+def many(*more: dict[str, Any]) -> dict[str, Any]:
+    """Feedback that needs room."""
+    others = ({"card": str(uuid4()), "outcome": "overridden", "outcomeTimestamp": AT} for _ in range(300))
+    return {"feedback": [*more, *others]}
+
+
+@FAULTS
+def test_a_broken_database_takes_no_card_away_and_loses_nothing(
+    served: Flask, caller: FlaskClient, file: Path, fault: Fault, said: str
+) -> None:
     assert caller.get("/ready").status_code == 200
-    with closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with fault(served.extensions["store"], file):
         first, second = cards(caller)
-        body = {"feedback": [accept(first), override(second)]}
+        body = many(accept(first), override(second))
         refused = post(caller, body)
-        said = assert_refused(refused, 503)
-        assert "nothing of this was stored" in said
+        assert "nothing of this was stored" in assert_refused(refused, 503)
         assert int(refused.headers["Retry-After"]) > 0
         assert orjson.loads(refused.data)["issue"][0]["code"] == "transient"
         assert len(cards(caller)) == 2
-    assert post(caller, body).status_code == 200
+        assert caller.get("/health").status_code == 200
+    assert post(caller, body).status_code == 200, said
     told = reported(served)
     assert [(trial.issued, trial.accepted + trial.overridden) for trial in told.trials] == [(2, 1), (2, 1)]
+    assert told.unknown_cards == 300
 
 
 def test_a_database_that_is_away_at_the_start(file: Path) -> None:

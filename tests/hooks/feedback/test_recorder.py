@@ -26,6 +26,7 @@ class Desk:
         self.lost = 0
         self.purged: list[date] = []
         self.error: Exception | None = None
+        self.failures = 0
         self.tried = threading.Event()
         self.stored = threading.Event()
         self.may_go_on = threading.Event()
@@ -49,6 +50,9 @@ class Desk:
     def _work(self) -> None:
         self.tried.set()
         assert self.may_go_on.wait(SOON)
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailableError("the database is away for a moment")
         if self.error is not None:
             raise self.error
 
@@ -130,6 +134,14 @@ def test_cards_that_find_no_room_are_counted_and_the_number_is_kept(
     assert (desk.cards, desk.lost) == (cards(5), 6)
 
 
+def test_at_the_end_it_is_tried_until_the_time_is_up(desk: Desk, recorder: Make) -> None:
+    desk.failures = 3
+    made = recorder()
+    made.add(cards(7))
+    made.close(SOON)
+    assert (desk.cards, desk.lost) == (cards(7), 0)
+
+
 def test_what_cannot_be_written_before_the_end_is_said(
     desk: Desk, recorder: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,7 +149,7 @@ def test_what_cannot_be_written_before_the_end_is_said(
     desk.error = StoreUnavailableError("the database is away")
     made = recorder(counted=lambda *numbers: counted.append(numbers))
     made.add(cards(7))
-    made.close()
+    made.close(0.1)
     made.add(cards(1))
     assert sum(lost for _, lost in counted) == 8
     assert "the service ends" in caplog.text
