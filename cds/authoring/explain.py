@@ -138,6 +138,8 @@ def _explanation(
         for fact, missing in logic.facts.items()
     }
     because = _because(result, decided, titles, record)
+    if result.basis is Basis.ATTESTED:
+        return Explanation(result, step, applies, because, tuple(one.reference for one in result.evidence))
     return Explanation(result, step, applies, because, cited(decided, record))
 
 
@@ -158,6 +160,8 @@ def _because(result: CriterionResult, step: Step, titles: Mapping[str, str], rec
     outcome = f"{_OUTCOMES[result.outcome].capitalize()}{known}"
     said = result.reason if result.outcome is Outcome.UNKNOWN and step.value is not None else None
     told = because(step, record, titles)
+    if result.basis is Basis.ATTESTED:
+        return f"{outcome} because a person was asked: {result.reason}"
     if result.criterion.assessment is Assessment.ATTESTATION and step.value is None:
         return f"{outcome} because data cannot decide it: a person has to say ({place(step)})"
     if said:

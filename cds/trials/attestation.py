@@ -109,9 +109,11 @@ class Statement:
 
 
 def questionnaire_url(plan: Json) -> str:
-    """The canonical URL of a trial's Questionnaire: that of its PlanDefinition, with the other type."""
-    base, _, _ = str(plan.get("url", "")).rpartition("/PlanDefinition/")
-    return f"{base}/Questionnaire/{plan['id']}"
+    """The canonical URL of a trial's Questionnaire: its PlanDefinition's, which all its versions share, as one."""
+    url = str(plan.get("url", ""))
+    if "/PlanDefinition/" in url:
+        return "/Questionnaire/".join(url.rsplit("/PlanDefinition/", 1))
+    return f"{url}-questions" if url else f"Questionnaire/{plan['id']}"
 
 
 def questions(plan: Json, study: Json, criteria: Iterable[Criterion], where: str) -> dict[str, Question]:
@@ -308,7 +310,7 @@ def _names(consent: Json, provision: Json, names: Collection[str]) -> bool:
     contexts = (one for one in _objects(provision.get("extension")) if one.get("url") == _STUDY_CONTEXT)
     references = [one.get("valueReference") for one in contexts]
     references += [one.get("reference") for one in _objects(provision.get("data"))]
-    named = {one.get("uri") for one in _objects(consent.get("policy"))}
+    named = {str(one.get("uri")) for one in _objects(consent.get("policy"))}
     for reference in _objects(references):
         literal, identifier = reference.get("reference"), reference.get("identifier")
         if isinstance(literal, str):

@@ -6,6 +6,7 @@ Each case is data: what is said (and what else is on record), and what it comes 
 from __future__ import annotations
 
 from collections.abc import Collection
+from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -254,6 +255,22 @@ def test_an_old_answer_is_told_and_counts_no_longer(catalog: Catalog) -> None:
     assert [one.reference for one in result.evidence] == ["QuestionnaireResponse/r1"]
 
 
+@pytest.mark.parametrize(
+    ("criterion", "authored", "comes_to"),
+    [
+        ("E16", "2026-11-18", MET),
+        ("E16", "2026-11-17", PRESUMED),
+        ("E13", "2026-11-06", MET),
+        ("E13", "2026-11-05", PRESUMED),
+    ],
+)
+def test_a_shorter_look_back_has_a_shorter_age(
+    catalog: Catalog, criterion: str, authored: str, comes_to: tuple[Outcome, Basis]
+) -> None:
+    result = judged(catalog, criterion, [response({criterion: NO}, authored=authored)])
+    assert (result.outcome, result.basis) == comes_to
+
+
 @pytest.mark.parametrize(("said", "comes_to"), [(YES, OPEN), (NO, PRESUMED)])
 def test_what_spoke_against_her_long_ago_is_no_longer_presumed_absent(
     catalog: Catalog, said: Json, comes_to: tuple[Outcome, Basis]
@@ -416,6 +433,8 @@ CONTEXT = "http://hl7.org/fhir/StructureDefinition/consent-ResearchStudyContext"
         ({"provision": ...}, OPEN),  # to which study?
         ({"provision": {"data": [{"meaning": "instance", "reference": {"reference": "ResearchStudy/other"}}]}}, OPEN),
         ({"scope": concept("consentscope", "treatment")}, OPEN),
+        ({"provision": ..., "policy": [{"uri": {"of": "what"}}, "none"]}, OPEN),
+        ({"provision": {"data": [{"reference": "ResearchStudy"}], "extension": {}}}, OPEN),
         ({"status": "draft"}, OPEN),
         ({"status": "proposed"}, OPEN),
         ({"status": "rejected"}, OPEN),
@@ -459,6 +478,31 @@ def test_a_consent_is_cited_and_answers_its_criterion_alone(catalog: Catalog) ->
 def test_a_consent_withdrawn_by_a_later_answer(catalog: Catalog) -> None:
     result = judged(catalog, "I1", [consent(), response({"I1": NO})])
     assert (result.outcome, result.basis) == NOT_MET
+
+
+# ------------------------------------------------------------------------------------------------ what is no FHIR
+
+JUNK: tuple[Any, ...] = (None, 1, True, "", "2026", [], [None], {}, {"reference": 5}, {"coding": [None]}, "9999-12-31")
+
+
+def places(part: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in a resource but its type."""
+    pairs = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    inner = [path for key, value in pairs if key != "resourceType" for path in places(value, (*at, key))]
+    return ([at] if at else []) + inner
+
+
+def test_no_junk_in_an_answer_takes_the_trial_away(catalog: Catalog) -> None:
+    whole = consent(policy=[{"uri": "x"}], provision={**consent()["provision"], "period": {"start": "2026"}})
+    for good in (response({"I14": YES}, source=HER), whole):
+        for path in places(good):
+            for junk in JUNK:
+                spoiled = deepcopy(good)
+                part: Any = spoiled
+                for key in path[:-1]:
+                    part = part[key]
+                part[path[-1]] = junk
+                judged(catalog, "I14", [spoiled])
 
 
 # ------------------------------------------------------------------------------- documented Observations, and inputs
@@ -543,8 +587,11 @@ def test_an_age_that_cannot_be_used_is_refused_with_its_file(catalog: Catalog, w
 
 
 def test_the_trials_say_how_old_an_answer_may_be(catalog: Catalog) -> None:
+    """28 days; shorter where the criterion looks back less far: an older answer tells nothing of that time."""
     asked = [logic.question for trial in catalog for logic in trial.logic.values() if logic.question]
-    assert {one.responses.age for one in asked} == {timedelta(days=28)}
+    shorter = {"E13": 14, "E16": 2}
+    for one in asked:
+        assert one.responses.age == timedelta(days=shorter.get(one.link_id, 28))
     assert {one.link_id for one in asked if one.consents} == {"I1", "C4"}
     assert not any(one.observations for one in asked), "no code is known for what only a person can say"
 
