@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cds.elm.evaluation import Evaluation
-from cds.elm.library import Definition, Libraries, Library, Retrieval, retrievals
+from cds.elm.library import Definition, Libraries, Library, Retrieval, resting_on, retrievals
 
-__all__ = ["Definition", "Evaluation", "Libraries", "Library", "Retrieval", "retrievals"]
+__all__ = ["Definition", "Evaluation", "Libraries", "Library", "Retrieval", "resting_on", "retrievals"]

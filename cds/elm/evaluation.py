@@ -80,7 +80,6 @@ class Evaluation:
         self.terminology = terminology
         self.now: DateTime = _date_time(now) if isinstance(now, datetime) else now
         self.timezone_offset: int = self.now.offset or 0
-        self.parameters = {name: _parameter(value) for name, value in (parameters or {}).items()}
         self.budget = UNLIMITED if budget is None else budget
         self.total = UNLIMITED if total is None else total
         #: The steps that the definition now running may still spend.
@@ -89,8 +88,22 @@ class Evaluation:
         #: What functions gave that are answered once for each operand. It is held, so that its id stays its own.
         self.calls: dict[tuple[object, object], tuple[Value, Value]] = {}
         self._failures: dict[int, EvaluationError] = {}
+        self._give({name: _parameter(value) for name, value in (parameters or {}).items()})
+
+    def again(self, parameters: Mapping[str, Value], kept: Mapping[int, Value], total: int) -> Evaluation:
+        """An evaluation of the same patient and moment with other parameters, which may spend `total` steps.
+
+        `kept` are answers of definitions that do not rest on the parameters, by index.
+        """
+        again = Evaluation(self.libraries, self.retriever, self.terminology, self.now, None, self.budget, total)
+        again.results.update(kept)
+        again._give({**self.parameters, **parameters})
+        return again
+
+    def _give(self, parameters: Mapping[str, Value]) -> None:
+        self.parameters = dict(parameters)
         for name, value in self.parameters.items():
-            for parameter in libraries.declared(name):
+            for parameter in self.libraries.declared(name):
                 self.results[parameter.index] = value
 
     def evaluate(self, library: str, name: str) -> Value:

@@ -56,6 +56,7 @@ class Body:
     references: dict[Definition, None] = field(default_factory=dict)
     calls: dict[Function, None] = field(default_factory=dict)
     retrieves: dict[Retrieval, None] = field(default_factory=dict)
+    parameters: dict[Parameter, None] = field(default_factory=dict)
 
     def with_calls(self) -> list[Body]:
         """This body and those of all functions that it calls, directly or through others, each once."""
@@ -359,6 +360,33 @@ def retrievals(definitions: Iterable[Definition]) -> tuple[Retrieval, ...]:
     for definition in definitions:
         follow(definition)
     return tuple(found)
+
+
+def resting_on(parameter: str, definitions: Iterable[Definition]) -> frozenset[int]:
+    """Of what `definitions` reach: the indexes of all whose values rest on the parameter of that name, its own too."""
+    users: dict[Definition, list[Definition]] = {}
+    found: dict[Definition, None] = {}
+    own: set[int] = set()
+    waiting = list(definitions)
+    seen = set(waiting)
+    while waiting:
+        definition = waiting.pop()
+        named = [one for body in definition.body.with_calls() for one in body.parameters if one.name == parameter]
+        if named:
+            own.update(one.index for one in named)
+            found[definition] = None
+        for reference in definition.references:
+            users.setdefault(reference, []).append(definition)
+            if reference not in seen:
+                seen.add(reference)
+                waiting.append(reference)
+    waiting = list(found)
+    while waiting:
+        for user in users.get(waiting.pop(), ()):
+            if user not in found:
+                found[user] = None
+                waiting.append(user)
+    return frozenset(own.union(definition.index for definition in found))
 
 
 def entries(elm: Json, section: str) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from cds.elm.values import (
     Tuple,
     ValueSetRef,
 )
+from cds.elm.values.moving import MovingDate
 
 Json = Mapping[str, Any]
 Test = Callable[[Value], bool]
@@ -169,7 +170,7 @@ _SYSTEM_TESTS: dict[str, Test] = {
     "Long": _exactly(Long),
     "Decimal": _exactly(Decimal),
     "String": _exactly(str),
-    "Date": _exactly(Date),
+    "Date": _exactly(Date, MovingDate),
     "DateTime": _exactly(DateTime),
     "Time": _exactly(Time),
     "Quantity": _exactly(Quantity),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache
 from itertools import chain
 
@@ -16,7 +16,7 @@ from cds.errors import EvaluationError
 from cds.fhir.model import Element
 from cds.fhir.record import PatientRecord
 from cds.trials.attestation import answered
-from cds.trials.catalog import Catalog, Logic, Trial
+from cds.trials.catalog import FIRST_DOSE, Catalog, Logic, Trial
 from cds.trials.eligibility import (
     Assessment,
     Basis,
@@ -33,6 +33,7 @@ from cds.trials.eligibility import (
     Status,
     rank,
 )
+from cds.trials.windows import Windows
 
 _log = logging.getLogger("cds.trials")
 
@@ -142,7 +143,7 @@ def evaluate_record(catalog: Catalog, record: PatientRecord, *, now: datetime, f
 def _evaluation(
     catalog: Catalog, retriever: Retriever, terminology: Terminology, now: datetime, first_dose: date
 ) -> Evaluation:
-    parameters = {"First Dose": Date(first_dose.year, first_dose.month, first_dose.day)}
+    parameters = {FIRST_DOSE: Date(first_dose.year, first_dose.month, first_dose.day)}
     return Evaluation(
         catalog.libraries,
         retriever,
@@ -178,8 +179,11 @@ def apply(
     unread = sorted(kind for kind in trial.types if not record.is_searched(kind)) if results else []
     eligible_from: date | None = None
     if applicable and not deceased:
-        results = tuple(_with_clearing(r, trial.logic[r.criterion.id], record, at, first_dose) for r in results)
-        eligible_from = _eligible_from(results, trial, record, at, first_dose)
+        windows = Windows(
+            trial, evaluation, first_dose, lambda c, logic, later: _judge(c, logic, record, later), _is_clear
+        )
+        results = tuple(_with_clearing(result, windows) for result in results)
+        eligible_from = windows.eligible_from(results)
     return Eligibility(
         trial=trial.id,
         title=trial.title,
@@ -192,57 +196,16 @@ def apply(
     )
 
 
-#: How far ahead a day is looked for on which a trial's windows have cleared: five years.
-_HORIZON = timedelta(days=5 * 365 + 1)
+def _with_clearing(result: CriterionResult, windows: Windows) -> CriterionResult:
+    day = windows.clears_on(result)
+    return result if day is None else replace(result, clears_on=day)
 
 
-def _with_clearing(
-    result: CriterionResult,
-    logic: Logic,
-    record: PatientRecord,
-    at: Callable[[date], Evaluation],
-    first_dose: date,
-) -> CriterionResult:
-    """A result that is not met, with the first day of a later first dose on which its criterion is met.
-
-    A look-back window that has cleared stays clear, so the day is found by doubling and halving. That a criterion
-    would be unknown later (a test grown too old) is no clearing.
-    """
-    if result.outcome is not Outcome.NOT_MET:
-        return result
-
-    def clear(days: int) -> bool:
-        later = _judge(result.criterion, logic, record, at(first_dose + timedelta(days=days)))
-        return later.outcome in (Outcome.MET, Outcome.NOT_APPLICABLE)
-
-    if not clear(_HORIZON.days):
-        return result
-    barred, cleared = 0, 1
-    while not clear(cleared):
-        barred, cleared = cleared, min(2 * cleared, _HORIZON.days)
-    while cleared - barred > 1:
-        middle = (barred + cleared) // 2
-        barred, cleared = (barred, middle) if clear(middle) else (middle, cleared)
-    return replace(result, clears_on=first_dose + timedelta(days=cleared))
-
-
-def _eligible_from(
-    results: Collection[CriterionResult],
-    trial: Trial,
-    record: PatientRecord,
-    at: Callable[[date], Evaluation],
-    first_dose: date,
-) -> date | None:
-    """The earliest first dose at which no criterion is not-met; None where windows alone do not bring one."""
-    failing = [result for result in results if result.outcome is Outcome.NOT_MET]
-    days = [result.clears_on for result in failing if result.clears_on is not None]
-    if len(days) < len(failing):
-        return None
-    day = max(days, default=first_dose)
-    if not failing:
-        return day
-    later = (_judge(criterion, trial.logic[criterion.id], record, at(day)) for criterion in trial.criteria)
-    return None if any(result.outcome is Outcome.NOT_MET for result in later) else day
+def _is_clear(result: CriterionResult) -> bool:
+    """Whether data leaves nothing open that a later first dose could settle."""
+    if result.outcome is Outcome.UNKNOWN:
+        return result.reason == REST_IS_FOR_A_PERSON
+    return result.outcome is not Outcome.NOT_MET
 
 
 def _judge_disease(

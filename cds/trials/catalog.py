@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from cds.elm import Definition, Libraries, Library, retrievals
+from cds.elm import Definition, Libraries, Library, resting_on, retrievals
 from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
@@ -35,6 +35,9 @@ from cds.trials.passing_over import Group, groups
 #: The canonical base of our own extensions, code systems and value sets (listed in ARCHITECTURE.md).
 CANONICAL_BASE = "https://trial-match.example/fhir"
 EXTENSION = f"{CANONICAL_BASE}/StructureDefinition/"
+
+#: The parameter that holds the index date of every look-back window.
+FIRST_DOSE = "First Dose"
 
 _PLAN = "plan-definition.json"
 _STUDY = "research-study.json"
@@ -63,6 +66,14 @@ class Logic:
     types: frozenset[str]
     shown_types: frozenset[str]
     question: Question | None = None
+
+    @property
+    def definitions(self) -> Iterator[Definition]:
+        """All definitions that it asks directly."""
+        yield self.answer
+        if self.applies is not None:
+            yield self.applies
+        yield from (*self.facts, *self.shown, *self.verifying)
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,21 @@ class Trial:
             for named in given.get("codeFilter", ())
             if "valueSet" in named and "code" in named
         }
+
+    @cached_property
+    def dated_definitions(self) -> frozenset[int]:
+        """The indexes of the definitions whose values may differ from one first dose to another."""
+        return resting_on(FIRST_DOSE, (definition for logic in self.logic.values() for definition in logic.definitions))
+
+    @cached_property
+    def dated(self) -> frozenset[str]:
+        """The criteria, by id, whose outcome may differ from one first dose to another."""
+        dated = self.dated_definitions
+        return frozenset(
+            id_
+            for id_, logic in self.logic.items()
+            if any(one is not None and one.index in dated for one in (logic.answer, logic.applies))
+        )
 
     @cached_property
     def passed_over(self) -> Eligibility:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from cds.elm.compiler import Compiler, Constant, node
@@ -28,6 +29,7 @@ from cds.elm.values import (
     Tuple,
     ValueSetRef,
 )
+from cds.elm.values.moving import MovingDate
 from cds.elm.values.primitive import DECIMAL_BOUND, INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN
 from cds.errors import EvaluationError
 
@@ -209,6 +211,7 @@ _SYSTEM_CLASSES: dict[str, Callable[[Mapping[str, Value]], Value]] = {
     "CodeSystem": lambda of: CodeSystemRef(id=of["id"], version=of.get("version"), name=of.get("name")),
 }
 
+_OF_DATE: dict[str, Callable[[Any], Value]] = {part: attrgetter(part) for part in ("year", "month", "day")}
 #: The elements of System classes by path; a path that is not here is refused when it is met.
 _MEMBERS: dict[type, dict[str, Callable[[Any], Value]]] = {
     Quantity: {"value": lambda of: of.value, "unit": lambda of: of.unit},
@@ -228,7 +231,8 @@ _MEMBERS: dict[type, dict[str, Callable[[Any], Value]]] = {
     },
     ValueSetRef: {"id": lambda of: of.id, "version": lambda of: of.version, "name": lambda of: of.name},
     CodeSystemRef: {"id": lambda of: of.id, "version": lambda of: of.version, "name": lambda of: of.name},
-    Date: {part: lambda of, part=part: getattr(of, part) for part in ("year", "month", "day")},  # type: ignore[misc]
+    Date: _OF_DATE,
+    MovingDate: _OF_DATE,
 }
 
 

@@ -75,6 +75,11 @@ def _parameter_ref(compiler: Compiler, node: Json) -> Run:
     parameter = library_of(compiler, node).parameters.get(node["name"])
     if parameter is None:
         compiler.refuse(node, f"no parameter {node['name']!r}")
+    return _of_parameter(compiler, parameter)
+
+
+def _of_parameter(compiler: Compiler, parameter: Parameter) -> Run:
+    compiler.body.parameters[parameter] = None
     return _kept(parameter)
 
 
@@ -102,7 +107,7 @@ def _identifier_ref(compiler: Compiler, node: Json) -> Run:
         return reference(compiler, owner.definitions[name])
     if name not in owner.parameters:
         compiler.refuse(node, f"no {name!r} is known here")
-    return _kept(owner.parameters[name])
+    return _of_parameter(compiler, owner.parameters[name])
 
 
 @node("FunctionRef", fields=("name", "libraryName", "operand"))

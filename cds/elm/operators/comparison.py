@@ -24,6 +24,7 @@ from cds.elm.values import (
     Uncertainty,
 )
 from cds.elm.values.date_time import compare
+from cds.elm.values.moving import MovingDate
 from cds.elm.values.primitive import CONTEXT
 from cds.elm.values.quantity import interchangeable, on_scale, scaled
 from cds.elm.values.quantity import order as order_of_quantities
@@ -192,7 +193,7 @@ def _edges_equal(one: Value, other: Value, closed: bool) -> Truth:
 _SIMPLE = frozenset((str, int, bool, Decimal, Long))
 #: By the type of the first value: what the second may be, and how the two are compared.
 _EQUALITIES: dict[type, tuple[Any, Callable[[Any, Any], Truth]]] = {
-    **dict.fromkeys(_TEMPORAL, (_TEMPORAL, _in_order)),
+    **dict.fromkeys((*_TEMPORAL, MovingDate), (_TEMPORAL, _in_order)),
     Quantity: (Quantity, _in_order),
     Code: (Code, _parts_equal("code", "system", "version", "display")),
     Concept: (Concept, _parts_equal("codes", "display")),
@@ -305,7 +306,7 @@ def _ratios_equivalent(first: Ratio, second: Ratio) -> bool:
 _EQUIVALENCES: dict[type, tuple[Any, Callable[[Any, Any], bool]]] = {
     str: (str, _texts_equivalent),
     Code: (Code, _codes_equivalent),
-    **dict.fromkeys(_TEMPORAL, (_TEMPORAL, _dates_equivalent)),
+    **dict.fromkeys((*_TEMPORAL, MovingDate), (_TEMPORAL, _dates_equivalent)),
     Quantity: (Quantity, _quantities_equivalent),
     **dict.fromkeys((list, tuple), ((list, tuple), _lists_equivalent)),
     Tuple: (Tuple, _tuples_equivalent),

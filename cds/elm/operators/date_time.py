@@ -56,7 +56,10 @@ def moved(value: Any, by: Quantity, direction: int) -> Any:
         precision = "year" if per == 365 else PRECISIONS[PLACE[precision] - 1]
     if isinstance(value, Time):
         return _moved_time(value, precision, amount)
-    return _moved_months(value, precision, amount) if PLACE[precision] < 2 else _moved_days(value, precision, amount)
+    move = _moved_months if PLACE[precision] < 2 else _moved_days
+    if value.moving:
+        return value.moved(lambda day: move(day, precision, amount), precision, amount)
+    return move(value, precision, amount)
 
 
 def _moved_months(value: Any, precision: str, amount: int) -> Any:
@@ -227,6 +230,8 @@ def _between(first: Value, second: Value, precision: str, measure: Any) -> Value
         second = second.date
     if isinstance(second, Date) and isinstance(first, DateTime):
         first = first.date
+    if first.moving or second.moving:
+        return _between_moving(first, second, precision, measure)
     if precision != "week" and PLACE[precision] - first.first >= len(first.parts):
         raise EvaluationError(f"{type(first).__name__} knows no {precision}")
     if precision != "millisecond":
@@ -239,6 +244,15 @@ def _between(first: Value, second: Value, precision: str, measure: Any) -> Value
     low = measure(*beside(highest(first), lowest(second)), precision)
     high = measure(*beside(lowest(first), highest(second)), precision)
     return uncertain(low, high)
+
+
+def _between_moving(first: Any, second: Any, precision: str, measure: Any) -> Value:
+    """The same of a date that moves, which sees until when it stays so. Two that move may go any way."""
+    if first.moving and second.moving:
+        return _between(rebuilt(first, first.parts), rebuilt(second, second.parts), precision, measure)
+    if first.moving:
+        return first.watch.follow(lambda day: _between(first.on(day), second, precision, measure))
+    return second.watch.follow(lambda day: _between(first, second.on(day), precision, measure))
 
 
 def _as_written(first: Any, second: Any) -> tuple[Any, Any]:

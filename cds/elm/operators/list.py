@@ -12,6 +12,7 @@ from cds.elm.operators import operator
 from cds.elm.operators.comparison import Truth, equal, every
 from cds.elm.ports import Structured, Value
 from cds.elm.values import Code, Concept, Date, DateTime, Interval, Long, Quantity, Time, Tuple
+from cds.elm.values.moving import MovingDate
 from cds.errors import EvaluationError
 
 
@@ -81,12 +82,12 @@ def _is_among(element: Value, items: Sequence[Value]) -> bool:
 
 #: In place of the key of an element that has none.
 _LOOSE: Final = object()
-_MAY_BE_LOOSE = frozenset((Quantity, DateTime, Interval, list, tuple))
+_MAY_BE_LOOSE = frozenset((Quantity, Date, DateTime, Interval, list, tuple))
 
 
 def _kind(value: Value) -> Any:
     kind = type(value)
-    return "date" if kind in (Date, DateTime) else "list" if kind in (list, tuple) else kind
+    return "date" if kind in (Date, DateTime, MovingDate) else "list" if kind in (list, tuple) else kind
 
 
 def _key(value: Value) -> Any:
@@ -137,6 +138,7 @@ _KEYS: dict[type, Callable[[Any], Any]] = {
     Concept: lambda value: (Concept, tuple(code.code for code in value.codes)),
     Tuple: lambda value: (Tuple, frozenset((name, part) for name, part in value.items() if type(part) in _HASHED)),
     **dict.fromkeys((Date, DateTime, Time), _key_of_date),
+    MovingDate: lambda value: _LOOSE,
     Interval: _key_of_interval,
     **dict.fromkeys((list, tuple), _key_of_list),
 }

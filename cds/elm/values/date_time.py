@@ -39,6 +39,8 @@ class _Temporal:
 
     #: The place of the first component in PRECISIONS.
     first: int = 0
+    #: Whether it stands for one day after the other (`cds.elm.values.moving`).
+    moving: bool = False
     parts: Components
 
     def _set(self, parts: Components) -> None:
@@ -299,7 +301,7 @@ def rebuilt(like: Temporal, parts: Components) -> Any:
     """A value of the type (and offset) of `like` with other components."""
     if isinstance(like, DateTime):
         return DateTime(*parts, like.offset)  # type: ignore[arg-type, call-arg]
-    return type(like)(*parts)  # type: ignore[arg-type]
+    return (Date if like.moving else type(like))(*parts)  # type: ignore[arg-type]
 
 
 def rebuilt_at(moment: DateTime, offset: int) -> DateTime:
@@ -336,8 +338,14 @@ def compare(first: Temporal, second: Temporal, precision: str | None = None) -> 
     milliseconds are one decimal then, so that an absent millisecond is 0. DateTimes of different time zones are
     compared in one where hours or finer are asked for. Raises EvaluationError for a precision that is not compared by.
     """
-    if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset != second.offset:
-        second = _beside(first, second, precision)
+    if type(first) is not Date or type(second) is not Date:
+        if first.moving:
+            return first.compared(second, precision)  # type: ignore[no-any-return, union-attr]
+        if second.moving:
+            found = second.compared(first, precision)  # type: ignore[union-attr]
+            return None if found is None else -found
+        if isinstance(first, DateTime) and isinstance(second, DateTime) and first.offset != second.offset:
+            second = _beside(first, second, precision)
     left, right = first.parts, second.parts
     if precision is None:
         return _compare_all(left, right)
