@@ -104,6 +104,8 @@ class Positions:
 
 
 def _string(token: str) -> str:
+    if "\\" not in token:
+        return token[1:-1]
     try:
         return str(json.loads(token, strict=False))
     except ValueError:
