@@ -12,7 +12,7 @@ import orjson
 
 from cds.authoring.check.finding import Place
 from cds.authoring.check.source import Source
-from cds.elm.library import entries, included_name
+from cds.elm.library import included_name
 from cds.trials.compiled import includes, is_fresh, library_name
 
 Json = dict[str, Any]
@@ -92,9 +92,7 @@ class Cql:
 
     @property
     def _statements(self) -> list[Json]:
-        if self.elm is None:
-            return []
-        return [node for node in entries(self.elm, "statements") if isinstance(node.get("name"), str)]
+        return [node for node in _entries(self.elm, "statements") if isinstance(node.get("name"), str)]
 
     @cached_property
     def defined(self) -> frozenset[str]:
@@ -107,7 +105,7 @@ class Cql:
     def value_sets(self) -> dict[str, tuple[str, Place]]:
         """The value sets that it declares: by name, their URL and place."""
         found = {}
-        for node in entries(self.elm, "valueSets") if self.elm else ():
+        for node in _entries(self.elm, "valueSets"):
             if isinstance(node.get("name"), str) and isinstance(node.get("id"), str):
                 found[node["name"]] = (node["id"], self.place(node))
         return found
@@ -115,12 +113,10 @@ class Cql:
     @cached_property
     def included(self) -> dict[str, str]:
         """The names of the included libraries, by the names that they go by here."""
-        if self.elm is None:
-            return {}
         return {
-            node["localIdentifier"]: included_name(node)[0]
-            for node in entries(self.elm, "includes")
-            if "path" in node and "localIdentifier" in node
+            str(node["localIdentifier"]): included_name(node)[0]
+            for node in _entries(self.elm, "includes")
+            if isinstance(node.get("path"), str) and "localIdentifier" in node
         }
 
     def place(self, node: Json) -> Place:
@@ -130,6 +126,13 @@ class Cql:
             if found:
                 return self.source.line(int(found[1]), int(found[2]))
         return self.source.line(1)
+
+
+def _entries(elm: Json | None, section: str) -> Iterator[Json]:
+    """The definitions in one section of an ELM library, whatever else may stand there."""
+    found = (elm or {}).get(section)
+    listed = found.get("def") if isinstance(found, dict) else None
+    yield from (node for node in (listed if isinstance(listed, list) else []) if isinstance(node, dict))
 
 
 def nodes(node: Any) -> Iterator[Json]:

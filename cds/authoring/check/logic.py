@@ -346,10 +346,8 @@ def _unreached(content: Content) -> Iterator[Finding]:
         if not content.holds(cql.source.path):
             continue
         for name, owned in [*cql.definitions.items(), *((name, many[0]) for name, many in cql.functions.items())]:
-            if (cql.name, name) in seen or (
-                name == "Patient" and (owned.get("expression") or {}).get("type") == "SingletonFrom"
-            ):
-                continue
+            if (cql.name, name) in seen or name == "Patient":
+                continue  # the translator adds the definition Patient
             message = f'"{name}" is reached from no criterion'
             yield Finding(
                 UNUSED, cql.place(owned), message, "name it in a criterion (condition, evidence), or remove it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cds.authoring.check.content import PLAN, Action, Content, Json, Resource, TrialFolder, objects, text
-from cds.authoring.check.cql import Cql, is_boolean
+from cds.authoring.check.cql import Cql, is_boolean, nodes
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.elm import types
 from cds.fhir.model import FHIRModel
@@ -166,17 +166,26 @@ def _definition(library: Cql, action: Action, name: str, place: Place, answers: 
     if not answers and not _holds_resources(node):
         message = f'"{name}" holds no resources that could be shown as evidence of {action.id}'
         yield Finding(EVIDENCE, place, message, f"see {library.place(node)}: name a definition that retrieves")
-    condition = action.condition
-    if condition and condition[0] == name and action.values("assessment") == ["attestation"]:
-        expression = node.get("expression") or {}
-        operand = expression.get("operand") or {}
-        if expression.get("type") != "Null" and operand.get("type") != "Null":
-            message = f"{action.id} is for a person to say, and {library.source.path.name} computes it"
-            yield Finding(COMPUTES, place, message, "make the assessment partial, or the definition null as Boolean")
+    condition = action.condition[0] if action.condition else None
+    attested = condition == name and action.values("assessment") == ["attestation"]
+    if attested and _computes(node.get("expression")):
+        message = f"{action.id} is for a person to say, and {library.source.path.name} computes it"
+        yield Finding(COMPUTES, place, message, "make the assessment partial, or the definition null as Boolean")
+
+
+def _computes(expression: object) -> bool:
+    """Whether an expression is anything but null."""
+    kinds = {
+        one.get("type") for one in nodes(expression) if "operand" in one or one.get("type") != "NamedTypeSpecifier"
+    }
+    return bool(kinds - {"As", "Null"})
 
 
 def _holds_resources(node: Json) -> bool:
-    result = types.result_type(node)
+    try:
+        result = types.result_type(node)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return True  # the engine refuses such ELM, and that is a finding of its own
     return result is None or any(_MODEL.is_resource_type(name) for name in types.named_types(result))
 
 
