@@ -187,6 +187,14 @@ class Content:
         ]
 
     @cached_property
+    def unreadable(self) -> bool:
+        """Whether some file that should hold a resource cannot be read."""
+        return any(
+            source.content is None and path.suffix == ".json" and _is_resource_file(path, self.root)
+            for path, source in self.sources.items()
+        )
+
+    @cached_property
     def trials(self) -> list[TrialFolder]:
         """The trial folders, by name."""
         found: dict[Path, dict[str, Source]] = {}

@@ -189,7 +189,7 @@ def _diagnosed(content: Content, stale: list[Cql]) -> Iterator[Finding]:
         cql.translated = elm
         for message in messages:
             if content.holds(message.path):
-                rule = SYNTAX if message.severity == "Error" else WARNING
+                rule = UNIT if "UCUM" in message.text else SYNTAX if message.severity == "Error" else WARNING
                 place = Place(message.path, message.line, message.column)
                 yield Finding(rule, place, message.text, "mend the CQL and run cds translate")
 

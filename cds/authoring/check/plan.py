@@ -175,10 +175,7 @@ def _definition(library: Cql, action: Action, name: str, place: Place, answers: 
 
 def _computes(expression: object) -> bool:
     """Whether an expression is anything but null."""
-    kinds = {
-        one.get("type") for one in nodes(expression) if "operand" in one or one.get("type") != "NamedTypeSpecifier"
-    }
-    return bool(kinds - {"As", "Null"})
+    return not {one.get("type") for one in nodes(expression)} <= {"As", "Null", "NamedTypeSpecifier"}
 
 
 def _holds_resources(node: Json) -> bool:

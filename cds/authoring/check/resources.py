@@ -224,6 +224,8 @@ def _targets(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], str]]:
 def _resolves(content: Content, resource: Resource, target: str) -> bool:
     if target.startswith("#"):
         return any(one.get("id") == target[1:] for _, one in objects(resource.json.get("contained")))
+    if content.unreadable:
+        return True  # what it leads to may be in a file that has a finding of its own
     url, _, version = target.partition("|")
     kind, _, identifier = url.partition("/")
     if kind in (*_CANONICAL, "ResearchStudy") and identifier and ":" not in url:
