@@ -213,7 +213,7 @@ def test_positions_are_those_of_the_members_and_items() -> None:
     assert positions.place(("a", 1)) == (2, 3)
     assert positions.place(("c", 1)) == (3, 17)
     assert positions.place(("a", 1, "nowhere", 5)) == (2, 3)
-    assert list(positions.twice) == [(("a", 1, "b"), 2, 20)]
+    assert list(positions.twice) == [(("a", 1, "b"), 2, 19)]
 
 
 # -------------------------------------------------------------------------------------------------------- the documents
