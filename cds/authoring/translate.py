@@ -84,6 +84,28 @@ def translate(folders: Iterable[Path], cache: Path) -> list[Translation]:
     return [_written(path, answer, libraries, paths) for path, answer in zip(files, answers, strict=True)]
 
 
+def diagnose(paths: Iterable[Path], cache: Path) -> list[tuple[dict[str, Any] | None, tuple[Message, ...]]]:
+    """What the translator says of each CQL file, which is not written: its ELM (None where it has errors), messages.
+
+    Files that cannot be read as libraries are passed over as includes. Raises ContentError as `translate` does.
+    """
+    files = list(paths)
+    libraries: dict[str, str] = {}
+    places: dict[str | None, Path] = {}
+    for path in _within_reach(files):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        name = library_name(text)
+        if name is not None and name not in libraries:
+            libraries[name], places[name] = text, path
+    found: list[tuple[dict[str, Any] | None, tuple[Message, ...]]] = []
+    for path, answer in zip(files, _run(install(cache), files, libraries), strict=True):
+        own = library_name(path.read_text(encoding="utf-8"))
+        messages = tuple(_messages(path, own, answer["messages"], places))
+        failed = any(message.severity == "Error" for message in messages)
+        found.append((None if failed else answer["elm"]["library"], messages))
+    return found
+
+
 def stale(folders: Iterable[Path]) -> list[Path]:
     """The CQL files whose ELM is absent, or is not what they, their includes and the translator's options say."""
     files = cql_files(folders)
