@@ -197,7 +197,7 @@ class Catalog:
         libraries.compile()
         value_sets = ValueSets.load([path for folder in folders if (path := folder / "valuesets").is_dir()])
         trials = [_trial(path, compiled) for path in plans]
-        _refuse_two_versions(trials, folder)
+        _refuse_two_versions(trials)
         catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
         _ = catalog.ungrouped, catalog.passed_over  # made now, for no patient to wait for
         return catalog
@@ -353,7 +353,7 @@ def _status(plan: Json, path: Path) -> str:
     return str(status)
 
 
-def _refuse_two_versions(trials: Iterable[Trial], folder: Path) -> None:
+def _refuse_two_versions(trials: Iterable[Trial]) -> None:
     """A trial stands in the folder once a version; only one of them can be what patients are matched with."""
     active: dict[str, Trial] = {}
     for trial in trials:
@@ -362,7 +362,7 @@ def _refuse_two_versions(trials: Iterable[Trial], folder: Path) -> None:
         if other := active.get(trial.url):
             raise ContentError(
                 f"{other.id} and {trial.id} are two active versions of {trial.url}",
-                where=str(folder),
+                where=trial.id,
                 remedy="retire one of them, or set it to draft",
             )
         active[trial.url] = trial
