@@ -108,7 +108,9 @@ def diagnose(paths: Iterable[Path], cache: Path) -> list[tuple[dict[str, Any] | 
         if name is not None and name not in libraries:
             libraries[name], places[name] = text, path
     found: list[tuple[dict[str, Any] | None, tuple[Message, ...]]] = []
-    for path, answer in zip(files, _answers(install(cache), files, libraries), strict=True):
+    folder = install(cache)
+    answers = _run(folder, _request(folder, files, libraries))
+    for path, answer in zip(files, answers, strict=True):
         own = library_name(path.read_text(encoding="utf-8"))
         messages = tuple(_messages(path, own, answer["messages"], places))
         failed = any(message.severity == "Error" for message in messages)
@@ -257,10 +259,6 @@ def _request(folder: Path, files: Iterable[Path], libraries: Mapping[str, str]) 
         "files": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in files],
         "libraries": {**libraries, "FHIRHelpers": helpers(model_info.read_text(encoding="utf-8"))},
     }
-
-
-def _answers(folder: Path, files: list[Path], libraries: dict[str, str]) -> list[Json]:
-    return _run(folder, _request(folder, files, libraries))
 
 
 def _run(folder: Path, request: Json) -> list[Json]:
