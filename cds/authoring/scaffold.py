@@ -1,8 +1,9 @@
 """A Record -> the folder of a draft trial: what the record says, as FHIR and CQL, and nothing invented.
 
-How includes and value sets resolve: a folder beside ``shared/`` (in plandefinitions/) uses what is there. Anywhere
-else the libraries Screening and CommonCriteria are copied into the folder, with the value sets that they name, so that
-the folder translates and loads by itself.
+How includes and value sets resolve: as in plandefinitions/, by the folder ``shared/`` beside the trial's. What the
+draft needs of it and is not there (the libraries Screening and CommonCriteria, and the value sets that they name) is
+copied there, and nothing that is there is touched. So a trial translates and loads wherever it is made, and can be
+moved into plandefinitions/ as it is.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ _PHASES: Final = {
 _PHASE_WORDS = re.compile(r"\bphase\s+(I{1,3}V?|IV|[1-4])(?:\s*[/-]\s*(I{1,3}V?|IV|[1-4]))?[ab]?\b", re.IGNORECASE)
 _ROMAN: Final = {"I": "1", "II": "2", "III": "3", "IV": "4"}
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_ATC: Final = "http://www.whocc.no/atc"
 _LIBRARIES: Final = ("Screening", "CommonCriteria")
 
 
@@ -89,10 +91,10 @@ def make_trial(record: Record, folder: Path, content: Path, today: date) -> Made
     """
     _require_free(folder)
     criteria = trial_criteria(record)
-    findings = record_findings(record, criteria)
+    findings = record_findings(record, criteria, known_drugs(content))
     writer = _Writer(record, folder.resolve().name, criteria, findings, today)
     _require_sibling_free(folder, writer.library_name)
-    shared = _shared_files(content, folder)
+    shared = _missing_shared(content, folder.resolve().parent)
     texts = {
         "research-study.json": _json(writer.research_study()),
         "plan-definition.json": _json(writer.plan_definition()),
@@ -101,7 +103,8 @@ def make_trial(record: Record, folder: Path, content: Path, today: date) -> Made
         "cases/nothing-on-record.json": _json(_STARTER_CASE),
         "cases/nothing-on-record.expected.json": _json(writer.expected()),
     }
-    _write(folder, texts, {**record_files(record), **shared})
+    files = {name: text.encode() for name, text in texts.items()}
+    _write(folder, {**files, **record_files(record)}, shared)
     return Made(folder, writer.drafts, findings, tuple(shared))
 
 
@@ -197,36 +200,54 @@ def _require_sibling_free(folder: Path, library: str) -> None:
 # ---------------------------------------------------------------------------------------------- libraries, value sets
 
 
-def _shared_files(content: Path, folder: Path) -> dict[str, bytes]:
-    """What has to be copied into a folder, by path in it: nothing beside ``shared/``, else libraries and value sets."""
-    beside = folder.resolve().parent
-    if all((beside / "shared" / f"{name}.cql").is_file() for name in _LIBRARIES):
-        return {}
+def _missing_shared(content: Path, beside: Path) -> dict[str, bytes]:
+    """What the folder ``shared/`` beside a trial lacks of the libraries and value sets that drafts name, by path in it.
+
+    Value sets may stand in any trial's folder there.
+    """
     files: dict[str, bytes] = {}
-    texts = []
+    wanted: set[str] = set()
     for name in _LIBRARIES:
-        cql = content / "shared" / f"{name}.cql"
+        cql = beside / "shared" / f"{name}.cql"
         if not cql.is_file():
-            raise ContentError(
-                "is not there: drafts are made of it",
-                where=str(cql),
-                remedy="set CDS_PLANDEFINITIONS to the folder of trials that has shared/",
-            )
-        texts.append(cql.read_text(encoding="utf-8"))
-        for path in (cql, elm_path(cql), cql.with_name(f"{_kebab(name)}.library.json")):
-            if path.is_file():
-                files[path.name] = path.read_bytes()
-    held = {url for path in beside.glob("*/valuesets/*.json") if (url := _url(path))}
-    wanted = {url for text in texts for url in re.findall(r"^valueset .*: '([^']+)'", text, re.MULTILINE)} - held
+            cql = content / "shared" / f"{name}.cql"
+            if not cql.is_file():
+                raise ContentError(
+                    "is not there: drafts are made of it",
+                    where=str(cql),
+                    remedy="set CDS_PLANDEFINITIONS to the folder of trials that has shared/",
+                )
+            for path in (cql, elm_path(cql), cql.with_name(f"{_kebab(name)}.library.json")):
+                if path.is_file():
+                    files[path.name] = path.read_bytes()
+        wanted |= set(re.findall(r"^valueset .*: '([^']+)'", cql.read_text(encoding="utf-8"), re.MULTILINE))
+    wanted -= {url for path in beside.glob("*/valuesets/*.json") if (url := _url(path))}
     for path in sorted(content.glob("*/valuesets/*.json")):
         if (url := _url(path)) in wanted:
             files[f"valuesets/{path.name}"] = path.read_bytes()
             wanted.discard(url or "")
     if wanted:
-        raise ContentError(
-            f"no value set {', '.join(sorted(wanted))}", where=str(content), remedy="set CDS_PLANDEFINITIONS"
-        )
+        remedy = "set CDS_PLANDEFINITIONS to the folder of trials that has them"
+        raise ContentError(f"no value set {', '.join(sorted(wanted))}", where=str(content), remedy=remedy)
     return files
+
+
+def known_drugs(content: Path) -> frozenset[str]:
+    """The names of drugs, lower case, that the value sets of the trials hold by ATC: what a misspelt one may mean."""
+    names: set[str] = set()
+    for path in content.glob("*/valuesets/*.json"):
+        for entry in _entries(path):
+            if entry.get("system") == _ATC:
+                names.add(str(entry.get("display", "")).lower())
+    return frozenset(names)
+
+
+def _entries(path: Path) -> list[Json]:
+    try:
+        found = json.loads(path.read_bytes()).get("expansion", {}).get("contains", [])
+    except (ValueError, AttributeError):
+        return []
+    return [one for one in found if isinstance(one, dict)]
 
 
 def _url(path: Path) -> str | None:
@@ -241,28 +262,35 @@ def _kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-def _write(folder: Path, texts: Mapping[str, str], files: Mapping[str, bytes]) -> None:
-    """Writes all of a folder, or nothing: it is made beside its place and moved there."""
-    parent = folder.resolve().parent
-    if not parent.is_dir():
-        raise ContentError("there is no such folder", where=str(parent), remedy=f"make it: mkdir -p {parent}")
+def _write(folder: Path, files: Mapping[str, bytes], shared: Mapping[str, bytes]) -> None:
+    """Writes all of a folder, or nothing: it is made beside its place and moved there. What is shared goes first."""
+    target = folder.resolve()
+    if not target.parent.is_dir():
+        raise ContentError(
+            "there is no such folder", where=str(target.parent), remedy=f"make it: mkdir -p {target.parent}"
+        )
+    put: list[Path] = []
+    made = None
     try:
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
-    except OSError as error:
-        raise ContentError(f"cannot be written: {error.strerror}", where=str(parent)) from error
-    try:
-        for name, text in texts.items():
-            _put(made / name, text.encode())
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         for name, content in files.items():
             _put(made / name, content)
         made.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        made.replace(folder.resolve())
+        for name, content in shared.items():
+            place = target.parent / "shared" / name
+            if not place.exists():
+                put.append(place)
+                _put(place, content)
+        if target.exists():
+            target.rmdir()
+        made.replace(target)
     except OSError as error:
-        raise ContentError(f"cannot be written: {error.strerror}", where=str(folder)) from error
+        for place in put:
+            place.unlink(missing_ok=True)
+        raise ContentError(f"cannot be written: {error.strerror}", where=str(error.filename or folder)) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _put(path: Path, content: bytes) -> None:

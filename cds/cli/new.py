@@ -54,10 +54,8 @@ def _told(made: Made) -> None:
     drafted = sum(1 for _, draft in made.criteria if draft.expression)
     click.echo(f"\n{made.folder}: {len(made.criteria)} criteria, {drafted} drafted, {len(made.findings)} findings")
     if made.copied:
-        click.echo(
-            f"There is no shared/ beside it, so {len(made.copied)} shared files were copied into it; delete them when "
-            "you move it beside one (Screening.*, CommonCriteria.*, *.library.json but library.json, valuesets/)"
-        )
+        shared = made.folder.resolve().parent / "shared"
+        click.echo(f"{shared}: {len(made.copied)} files copied from the trials' shared content, which the draft uses")
 
 
 def _asked(policies: tuple[str, ...]) -> bool:
