@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
@@ -29,15 +30,15 @@ _DENIES = re.compile(
     r"(?:no\b|not\b|never\b|without\b|absence of\b|free of\b|negative for\b|have not\b|has not\b|did not\b|naive\b)",
     re.IGNORECASE,
 )
-#: Words that narrow what an exclusion says: the fact alone does not exclude.
-_NARROWS = re.compile(
-    r"\b(?:excluding|except\w*|unless|other than|requir\w+|symptomatic|uncontroll\w+|untreated|active\w*|severe|serious"
-    r"|clinically|significant|unstable|if|only|but|however|with|without|provided|allowed|permitted|eligible|enrolled|"
-    r"cured?|curative\w*|high[- ]dose|systemic\w*|progressi\w+|refractory|concomitant|concurrent|acute|chronic)\b",
+#: Where one thing that is asked ends and the next begins.
+_CLAUSE = re.compile(r"[,;:，；()（）/]|\band/or\b|\bor\b|\band\b|\bas well as\b", re.IGNORECASE)
+#: What begins an exception or an example, which reach to the end of the text.
+_EXCEPTION = re.compile(
+    r"\b(?:except\w*|excluding|exclusive|unless|other than|apart from|with the exception|if|provided|however|but|such as"
+    r"|e\.g|for example|including|include|requir\w+|allowed|permitted|can be enrolled|are not excluded|note)\b",
     re.IGNORECASE,
 )
-_ADDS = re.compile(r"\b(?:or|and/or|as well as|including)\b|[;,/]", re.IGNORECASE)
-_EXCEPTS = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible|may)\b", re.IGNORECASE)
+_OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible|may)\b", re.IGNORECASE)
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
 #: Words that say nothing that a pattern would have to explain.
@@ -56,6 +57,7 @@ _PLAIN: Final = frozenset(
         "eastern cooperative oncology group ecog who karnofsky kps criteria criterion following adequate organ "
         "function functions defined definition values value laboratory tests test results result bone marrow "
         "reserve hepatic liver renal kidney haematologic hematologic haematological hematological coagulation "
+        "follows below per "
         "level levels count counts than least more less most equal upper limit normal uln times absolute serum "
         "total blood infection infections virus viral disease disorder positive positivity e.g i.e etc their his "
         "her its if applicable there systemic prior-to informed planned signed signing cycle adult adults legal "
@@ -140,9 +142,8 @@ def _of_text(text: str, kind: str) -> Draft:
     found = _found(text, EXCLUSION if keeps_out else INCLUSION)
     if not found:
         return _undrafted(text, title)
-    rest = _rest(text, [one.span for one in found])
     names = ", ".join(dict.fromkeys(one.fact.title for one in found))
-    expression, how = _joined(found, rest, keeps_out)
+    expression, how = _joined(text, found, keeps_out)
     if expression is None:
         plain = _undrafted(text, title)
         comment = (
@@ -196,26 +197,63 @@ def _rest(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
     return [word for word in words if word.lower() not in _PLAIN]
 
 
-def _joined(found: list[Found], rest: list[str], keeps_out: bool) -> tuple[str | None, str]:
+def _joined(text: str, found: list[Found], keeps_out: bool) -> tuple[str | None, str]:
     """The facts joined, and how the rest of the text bears on them (see `_HOW`); None where that cannot be told."""
+    rest = _rest(text, [one.span for one in found])
+    between = _between(text, found)
     parts = list(dict.fromkeys(one.fact.expression for one in found))
-    joined = (" or " if keeps_out else " and ").join(parts)
-    words = " ".join(rest)
-    if not rest:
-        return joined, "all"
-    if keeps_out:
-        narrows = _NARROWS.search(words) is not None
-        adds = any(one.adds for one in found) or len(rest) > 3
-        if narrows and len(found) == 1 and len(rest) <= 12:
-            return (joined if found[0].fact.stays_open else f'CommonCriteria."Unless absent"({joined})'), "narrows"
-        if not narrows and adds:
-            return f"{joined} or (null as Boolean)", "adds"
+    if not keeps_out:
+        either = [re.search(r"\bor\b", words, re.IGNORECASE) is not None for words in between]
+        if any(either) and not all(either):
+            return None, "adds"
+        joined = _chained(parts, "or" if any(either) else "and")
+        if not rest:
+            return joined, "all"
+        if any(either) or _OTHERWISE.search(" ".join(rest)):
+            return None, "adds"
+        return _chained([joined, "(null as Boolean)"], "and"), "adds"
+    adds, narrows = _bearing(text, found)
+    if any(re.fullmatch(r"[^,;]*\band\b(?!/or)[^,;]*", words, re.IGNORECASE) for words in between):
+        narrows = True  # “A and B” may ask for both
+    joined = _chained(parts, "or")
+    if adds:
+        return (None, "adds") if narrows else (_chained([joined, "(null as Boolean)"], "or"), "adds")
+    if narrows:
         if all(one.fact.stays_open for one in found):
-            return f"{joined} or (null as Boolean)", "adds"
-        return None, "narrows"
-    if _EXCEPTS.search(words):
-        return None, "adds"
-    return f"{joined} and (null as Boolean)", "adds"
+            return joined, "narrows"
+        return f'CommonCriteria."Unless absent"({joined})', "narrows"
+    return joined, "all"
+
+
+def _chained(parts: list[str], word: str) -> str:
+    return f"\n    {word} ".join(parts)
+
+
+def _between(text: str, found: list[Found]) -> list[str]:
+    """What stands between the facts, where these differ."""
+    pairs = pairwise(found)
+    return [text[one.span[1] : two.span[0]] for one, two in pairs if one.fact.expression != two.fact.expression]
+
+
+def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
+    """Whether an exclusion asks for more than its facts, and whether it narrows them.
+
+    Words beside a fact in its clause narrow it, and so does an exception; a clause of its own adds to it.
+    """
+    covered = bytearray(len(text))
+    for one in found:
+        covered[one.span[0] : one.span[1]] = b"\1" * (one.span[1] - one.span[0])
+    exception = next((at.start() for at in _EXCEPTION.finditer(text) if not covered[at.start()]), len(text))
+    cuts = [at.span() for at in _CLAUSE.finditer(text) if not covered[at.start()] and at.start() < exception]
+    adds, narrows = False, bool(_rest(text[exception:], ()))
+    start = 0
+    for end, following in [*cuts, (exception, exception)]:
+        spans = [(max(one.span[0], start) - start, min(one.span[1], end) - start) for one in found]
+        inside = [span for span in spans if span[0] < span[1]]
+        if _rest(text[start:end], inside):
+            adds, narrows = adds or not inside, narrows or bool(inside)
+        start = following
+    return adds, narrows
 
 
 def _undrafted(text: str, title: str) -> Draft:

@@ -35,11 +35,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A fact, and the part of the text that asks for it; `adds`: something else is asked beside it."""
+    """A fact, and the part of the text that asks for it."""
 
     fact: Fact
     span: tuple[int, int]
-    adds: bool = True
 
 
 Finder = Callable[[str, str], Iterable[Found]]
@@ -60,8 +59,10 @@ _BELOW = r"(?:<|＜|under|younger than|below|less than|lower than)"
 _COMPARE = rf"(?P<at_least>{_AT_LEAST})|(?P<above>{_ABOVE})|(?P<at_most>{_AT_MOST})|(?P<below>{_BELOW})"
 
 _WINDOW = re.compile(
-    rf"(?:with)?in (?:the )?(?:last |past |previous |prior )?(?P<n>{_COUNT})(?:\s*\([^)]*\))?[\s-]*"
-    r"(?P<unit>hour|day|week|month|year)s?\b(?P<rest>(?: prior to| before| preceding| of| from)?"
+    rf"(?:within(?: the)?(?: last| past| previous| prior)?|in the (?:last|past|previous|prior)|during the (?:last|past|previous|prior)) "
+    rf"(?P<n>{_COUNT})(?:\s*\([^)]*\))?[\s-]*(?P<unit>hour|day|week|month|year)s?\b"
+    r"(?!\s*(?:after|following|post|from the (?:last|end)|of the (?:last|end)))"
+    r"(?:(?: prior to| before| preceding| of| from)?"
     r"(?: (?:the )?(?:first|initial|planned|study|start of|initiation of|enrol?lment|randomi[sz]ation|cycle 1|C1D1|day 1)"
     r"(?: (?:dose|administration|receipt|of|study|drug|treatment|medication|therapy|the))*)?)",
     re.IGNORECASE,
@@ -112,7 +113,12 @@ _OLDEST = 130
 
 def _age(text: str, kind: str) -> Iterator[Found]:
     """Age counts on the day of the planned first dose; an upper limit of 75 lets those in who are 75."""
-    if _ABOUT_AGE.search(text) is None:
+    for found in re.finditer(r"\b(minimum|maximum) age\W+(\d+) years?\b", text, re.IGNORECASE):
+        number = int(found[2])
+        least = found[1].lower() == "minimum"
+        title = f"age {number} or more" if least else f"age up to {number}"
+        yield _aged(title, _older(number) if least else _younger(number + 1), found.span())
+    if _ABOUT_AGE.search(text) is None or re.search(r"\b(?:minimum|maximum) age", text, re.IGNORECASE):
         return
     between = _AGE_RANGE.search(text)
     if between is not None and kind == INCLUSION and int(between["low"]) < int(between["high"]) <= _OLDEST:
@@ -191,7 +197,7 @@ def _sex(text: str, kind: str) -> Iterator[Found]:
 _ECOG = re.compile(
     r"(?:\(?\bECOG\b\)?|Eastern Cooperative Oncology Group(?:\s*\(ECOG\))?|\bWHO performance|Zubrod)[^.;<>≤≥\d]{0,80}?"
     r"(?:(?P<low>[0-4])\s*(?:-|–|—|~|to|or|and|/|,)\s*(?:(?P<middle>[0-4])\s*,?\s*(?:or|and|to)\s*)?(?P<high>[0-5])"
-    rf"|(?:{_COMPARE})\s*(?:an? )?(?:ECOG )?(?P<n>[0-5])|(?:of|is|score|=|:)?\s*(?P<only>[0-5]))(?!\d|\s*%)",
+    rf"|(?:{_COMPARE})\s*(?:an? )?(?:ECOG )?(?P<n>[0-5])|(?:of|is|score|=|:)?\s*(?P<only>[0-5])(?!\s*(?:-|–|—|~|to|or|and|/|,)\s*\d))(?!\d|\s*%)",
     re.IGNORECASE,
 )
 
@@ -218,7 +224,7 @@ def _ecog(text: str, kind: str) -> Iterator[Found]:
     if low > high or low > 5:
         return
     title = f"ECOG performance status {low}" if low == high else f"ECOG performance status {low} to {high}"
-    yield Found(Fact("ecog", title, _common("ECOG within", f"{low}.0", f"{high}.0")), found.span(), adds=False)
+    yield Found(Fact("ecog", title, _common("ECOG within", f"{low}.0", f"{high}.0")), found.span())
 
 
 _KARNOFSKY = re.compile(rf"(?:Karnofsky|\bKPS\b)[^.;<>≤≥\d]{{0,60}}?{_AT_LEAST}\s*(?P<n>\d{{2,3}})\s*%?", re.IGNORECASE)
@@ -274,10 +280,10 @@ def _laboratory(text: str, kind: str) -> Iterator[Found]:
     """A limit with a unit, or in multiples of the upper limit of normal; a bare number has no meaning but for INR."""
     for name, pattern in _TEST.items():
         for found in pattern.finditer(text):
-            yield from _limit(name, found)
+            yield from _limit(name, found, kind)
 
 
-def _limit(name: str, found: re.Match[str]) -> Iterator[Found]:
+def _limit(name: str, found: re.Match[str], kind: str) -> Iterator[Found]:
     value = found["value"].replace(",", "")
     below = found["at_most"] or found["below"]
     unit = next((code for index, (_, code) in enumerate(_UNITS) if found[f"u{index}"]), None)
@@ -297,17 +303,11 @@ def _limit(name: str, found: re.Match[str]) -> Iterator[Found]:
         asked = {"at least": "At least", "above": "More than", "at most": "At most", "below": "Less than"}[word]
         unit = unit or "1"
         limit, title = f"{value} '{unit}'", f"{word} {value} {unit}".removesuffix(" 1")
-    for one in others:
-        yield Found(
-            Fact(
-                "laboratory",
-                f"{one[0].lower() + one[1:] if one[1:2].islower() else one} {title}",
-                _common(asked, _common(one), limit),
-                note="The latest result counts, whenever it was made: a window for it is not drafted.",
-            ),
-            found.span() if one == name else (found.end("also"), found.end("also")),
-            adds=False,
-        )
+    asking = (" or " if kind == EXCLUSION else " and ").join(_common(asked, _common(one), limit) for one in others)
+    named = " and ".join(one[0].lower() + one[1:] if one[1:2].islower() else one for one in others)
+    note = "The latest result counts, whenever it was made: a window for it is not drafted."
+    expression = f"({asking})" if len(others) > 1 else asking
+    yield Found(Fact("laboratory", f"{named} {title}", expression, note=note), found.span())
 
 
 # --------------------------------------------------------------------------------------------------- simple facts
@@ -323,20 +323,27 @@ def _mentioned(pattern: str, fact: Fact, kinds: tuple[str, ...] = (EXCLUSION,), 
         if found is not None and kind in kinds and not (refused and refused.search(text)):
             yield Found(fact, found.span())
             for again in compiled.finditer(text, found.end()):
-                yield Found(fact, again.span(), adds=False)
+                yield Found(fact, again.span())
 
     return find
 
 
 def _in_window(
-    pattern: str, title: str, since: str, ever: str | None, name: str, *, stays_open: bool = False
+    pattern: str,
+    title: str,
+    since: str,
+    ever: str | None,
+    name: str,
+    *,
+    stays_open: bool = False,
+    unless: str = "^$",
 ) -> Finder:
     """A finder of something in a look-back window; `ever` is asked where the text has no window (None: not drafted)."""
     compiled = re.compile(pattern, re.IGNORECASE)
 
     def find(text: str, kind: str) -> Iterator[Found]:
         found = compiled.search(text)
-        if found is None or kind != EXCLUSION:
+        if found is None or kind != EXCLUSION or re.search(unless, text, re.IGNORECASE):
             return
         back = window(text)
         if back is None:
@@ -349,9 +356,9 @@ def _in_window(
         shown = begins.removeprefix(f"{_FIRST} - ")
         fact = Fact(name, f"{title} within {shown}", _common(since, begins), closed_world=True, stays_open=stays_open)
         yield Found(fact, found.span())
-        yield Found(fact, span, adds=False)
+        yield Found(fact, span)
         for again in compiled.finditer(text, found.end()):
-            yield Found(fact, again.span(), adds=False)
+            yield Found(fact, again.span())
 
     return find
 
@@ -366,7 +373,7 @@ def _pregnancy_test(text: str, kind: str) -> Iterator[Found]:
     title = f"negative pregnancy test within {back[0].removeprefix(f'{_FIRST} - ')}"
     fact = Fact("pregnancy-test", title, f"({expression})", note=note)
     yield Found(fact, found.span())
-    yield Found(fact, back[1], adds=False)
+    yield Found(fact, back[1])
 
 
 _STEROID = re.compile(
@@ -400,11 +407,35 @@ def _steroids(text: str, kind: str) -> Iterator[Found]:
     fact = Fact("steroid-dose", title, _common(name, since), closed_world=True, stays_open=bool(allowed), note=note)
     yield Found(fact, found.span())
     if back:
-        yield Found(fact, back[1], adds=False)
+        yield Found(fact, back[1])
     if dose:
-        yield Found(fact, dose.span(), adds=False)
+        yield Found(fact, dose.span())
     for again in _STEROID.finditer(text, found.end()):
-        yield Found(fact, again.span(), adds=False)
+        yield Found(fact, again.span())
+
+
+_CHECKPOINT = re.compile(
+    r"(?:anti[- ]?)?(?:PD-?\(?L?\)?-?1|CTLA-?4)(?:(?:\s*[/,]|\s+or|\s+and|,\s*or)+\s*(?:anti[- ]?)?(?:PD-?\(?L?\)?-?1|CTLA-?4))*"
+    r"(?: (?:antibod\w+|inhibitors?|agents?|therap\w+|treatment))*|(?:immune )?checkpoint inhibitors?|checkpoint (?:blockade|therapy)",
+    re.IGNORECASE,
+)
+_NO_CHECKPOINT = re.compile(r"bispecific|allerg|hypersensitiv|express|\bCPS\b|\bTPS\b|resist", re.IGNORECASE)
+
+
+def _checkpoint_inhibitors(text: str, kind: str) -> Iterator[Found]:
+    """Immune checkpoint inhibitors: as a class, or those of one target, which the class alone does not prove."""
+    if kind != EXCLUSION or _NO_CHECKPOINT.search(text):
+        return
+    whole = re.search(r"checkpoint", text, re.IGNORECASE) or re.search(r"CTLA", text)
+    asked = _common("Has had an immune checkpoint inhibitor")
+    title = "earlier immune checkpoint inhibitor"
+    if whole:
+        fact = Fact("prior-therapy", title, asked, closed_world=True)
+    else:
+        title = "earlier PD-1 or PD-L1 inhibitor"
+        fact = Fact("prior-therapy", title, _common("Unless absent", asked), closed_world=True, stays_open=True)
+    for found in _CHECKPOINT.finditer(text):
+        yield Found(fact, found.span())
 
 
 _HIV_TEST = ("Negative HIV test", _common("Negative HIV test"))
@@ -484,6 +515,7 @@ FACTS: Final[tuple[Finder, ...]] = (
         "Immunosuppressants since",
         None,
         "steroid-dose",
+        unless=r"auto-?immune",
     ),
     _in_window(
         r"(?:major )?surg(?:ery|ical (?:treatment|procedures?|operations?))",
@@ -507,19 +539,17 @@ FACTS: Final[tuple[Finder, ...]] = (
         "Has had radiotherapy",
         "prior-therapy",
     ),
-    _mentioned(
-        r"(?:anti[- ]?)?(?:PD-?\(?L?\)?-?1|CTLA-?4)(?:(?:/|,| or| and)\s*(?:anti[- ]?)?(?:PD-?\(?L?\)?-?1|CTLA-?4))*"
-        r"(?: (?:antibod\w+|inhibitors?|agents?|therap\w+|treatment))*|(?:immune )?checkpoint inhibitors?|checkpoint (?:blockade|therapy)",
-        Fact(
-            "prior-therapy",
-            "earlier immune checkpoint inhibitor",
-            _common("Has had an immune checkpoint inhibitor"),
-            closed_world=True,
-        ),
-        unless=r"bispecific|allerg|hypersensitiv|express|CPS|TPS",
+    _checkpoint_inhibitors,
+    _in_window(
+        r"(?:prior |previous |cytotoxic |systemic )*chemotherapy",
+        "chemotherapy",
+        "May have had chemotherapy since",
+        "May have had chemotherapy",
+        "prior-therapy",
+        stays_open=True,
     ),
     _in_window(
-        r"(?:systemic |prior |cytotoxic )*(?:anti[- ]?(?:tumou?r|cancer|neoplastic)(?: (?:treatment|therapy|drugs?|agents?))?|chemotherapy|systemic (?:anti\S+ )?therapy)",
+        r"(?:systemic |prior |previous )*(?:anti[- ]?(?:tumou?r|cancer|neoplastic)(?: (?:treatment|therapy|drugs?|agents?))|systemic (?:anti\S+ )?therapy)",
         "anti-tumour medication",
         "Anti-tumour medication since",
         "Has had anti-tumour medication",

@@ -131,7 +131,7 @@ def _absent(read: _Read) -> Iterator[RecordFinding]:
         for name, value in (
             ("registry number", record.nct),
             ("recruitment status", record.status),
-            ("phase", record.phases),
+            ("phase", record.phases or any(re.search(r"\bphase [I1-4]", one.value, re.I) for one in record.texts)),
             ("sponsor", record.sponsor),
             ("sites", record.sites),
         )
@@ -405,7 +405,7 @@ def _doses(read: _Read) -> Iterator[RecordFinding]:
             if drug in _NO_DRUG:
                 continue
             key = drug, found["unit"].lower().replace("μ", "u").replace("µ", "u").replace("mcg", "ug")
-            doses, _ = told.setdefault(key, {}).setdefault(field, (set(), _at(text, found.start())))
+            doses, _ = told.setdefault(key, {}).setdefault(field.rpartition(".")[2], (set(), _at(text, found.start())))
             doses.add(found["n"])
     for (drug, unit), fields in told.items():
         names = list(fields)

@@ -34,7 +34,7 @@ _INTERVENTION = re.compile(
 _TIME_FRAME = re.compile(
     r"((time frame|up to|about|approximately|through|from|baseline|at|within|until|till|every|during|on day|day|week"
     r"|month|year|cycle|an average of|average|end of|the end|the last|assessed|after|before|prior to|over|immediately"
-    r"|first|once|time from|one|two|three|six|twelve)\b"
+    r"|first|once|one|two|three|six|twelve)\b"
     r"|post|pre-|≤|<|~|[\d.]+ *-? *(minute|hour|day|week|month|year|cycle)s?\b|[\d.]+ *(h|d|w|m|y)\b)",
     re.IGNORECASE,
 )

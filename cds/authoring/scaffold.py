@@ -166,11 +166,11 @@ def _registry_fields(record: Record) -> Iterator[tuple[re.Pattern[str], str]]:
     """The registry's own fields for age and sex as texts, each with what a criterion about the same would say."""
     ages = []
     if record.minimum_age:
-        ages.append(f"aged at least {record.minimum_age}")
+        ages.append(f"Minimum age: {record.minimum_age}")
     if record.maximum_age:
-        ages.append(f"aged up to {record.maximum_age}")
+        ages.append(f"Maximum age: {record.maximum_age}")
     if ages:
-        yield _ABOUT_AGE, " and ".join(ages)
+        yield _ABOUT_AGE, "; ".join(ages)
     if record.sex in ("FEMALE", "MALE"):
         yield _ABOUT_SEX, f"Sex: {record.sex.title()}"
 
