@@ -34,10 +34,12 @@ _DENIES = re.compile(
 _CLAUSE = re.compile(r"[,;:，；()（）/]|\band/or\b|\bor\b|\band\b|\bas well as\b", re.IGNORECASE)
 #: What begins an exception or an example, which reach to the end of the text.
 _EXCEPTION = re.compile(
-    r"\b(?:except\w*|excluding|exclusive|unless|other than|apart from|with the exception|if|provided|however|but|such as"
-    r"|e\.g|for example|including|include|requir\w+|allowed|permitted|can be enrolled|are not excluded|note)\b",
+    r"\b(?:except\w*|excluding|exclusive|unless|other than|apart from|with the exception|if|provided|however|but"
+    r"|such as|e\.g|for example|including|include|requir\w+|allowed|permitted|can be enrolled|are not excluded|note)\b",
     re.IGNORECASE,
 )
+#: What lies ahead is in no record: it adds what a person has to say.
+_AHEAD = re.compile(r"\b(?:expect\w*|planned|planning|plans?|anticipat\w+|intend\w*|scheduled)\b", re.IGNORECASE)
 _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible|may)\b", re.IGNORECASE)
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
@@ -250,7 +252,9 @@ def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
     for end, following in [*cuts, (exception, exception)]:
         spans = [(max(one.span[0], start) - start, min(one.span[1], end) - start) for one in found]
         inside = [span for span in spans if span[0] < span[1]]
-        if _rest(text[start:end], inside):
+        if _AHEAD.search(text[start:end]):
+            adds = True
+        elif _rest(text[start:end], inside):
             adds, narrows = adds or not inside, narrows or bool(inside)
         start = following
     return adds, narrows
