@@ -252,14 +252,21 @@ class _Reader:
                 self._header(line, kind, number)
                 return
         marker = marker_of(line)
-        if marker is not None and self._is_expected_bare(marker):
+        if marker is not None and self._is_marker(marker):
             self._marked(marker, line, number)
         else:
             self._unmarked(line, number, ahead)
 
-    def _is_expected_bare(self, marker: Marker) -> bool:
-        """A number without punctuation is a marker only where it is the next one."""
-        return marker.style != "n" or marker.value == (self.top.value + 1 if self.top else 1)
+    def _is_marker(self, marker: Marker) -> bool:
+        """Whether what looks like a number of the list is one: a bare one only where it is the next, `1.5` no less."""
+        top = self.top
+        if marker.style == "n":
+            return marker.value == (top.value + 1 if top else 1)
+        if marker.nested and top is not None and not top.nested and marker.number is not None:
+            subs = self.items[-1].subs
+            expected = subs[-1][0].value + 1 if subs and subs[-1][0].nested else 1
+            return marker.number.partition(".")[0] == top.number and marker.value == expected
+        return True
 
     def _header(self, text: str, kind: str, number: int) -> None:
         remark = Remark(Role.HEADER, "", None, text.strip(), number)

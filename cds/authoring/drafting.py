@@ -62,7 +62,7 @@ _PLAIN: Final = frozenset(
         "follows below per "
         "level levels count counts than least more less most equal upper limit normal uln times absolute serum "
         "total blood infection infections virus viral disease disorder positive positivity e.g i.e etc their his "
-        "her its if applicable there systemic prior-to informed planned signed signing cycle adult adults legal "
+        "her its if applicable there systemic prior-to informed signed signing cycle adult adults legal "
         "one two three four five six ",
     )
 )
@@ -245,19 +245,35 @@ def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
     covered = bytearray(len(text))
     for one in found:
         covered[one.span[0] : one.span[1]] = b"\1" * (one.span[1] - one.span[0])
-    exception = next((at.start() for at in _EXCEPTION.finditer(text) if not covered[at.start()]), len(text))
-    cuts = [at.span() for at in _CLAUSE.finditer(text) if not covered[at.start()] and at.start() < exception]
-    adds, narrows = False, bool(_rest(text[exception:], ()))
+    exceptions = list(_exceptions(text, covered))
+    narrows = any(_rest(text[start:end], ()) for start, end in exceptions)
+    for start, end in exceptions:
+        covered[start:end] = b"\1" * (end - start)
+    explained = [one.span for one in found] + exceptions
+    cuts = [at.span() for at in _CLAUSE.finditer(text) if not covered[at.start()]]
+    adds = False
     start = 0
-    for end, following in [*cuts, (exception, exception)]:
-        spans = [(max(one.span[0], start) - start, min(one.span[1], end) - start) for one in found]
-        inside = [span for span in spans if span[0] < span[1]]
-        if _AHEAD.search(text[start:end]):
+    for end, following in [*cuts, (len(text), len(text))]:
+        inside = [(max(one[0], start) - start, min(one[1], end) - start) for one in explained]
+        rest = _rest(text[start:end], [span for span in inside if span[0] < span[1]])
+        if rest and _AHEAD.search(" ".join(rest)):
             adds = True
-        elif _rest(text[start:end], inside):
-            adds, narrows = adds or not inside, narrows or bool(inside)
+        elif rest:
+            of_fact = any(start <= one.span[0] < end for one in found)
+            adds, narrows = adds or not of_fact, narrows or of_fact
         start = following
     return adds, narrows
+
+
+def _exceptions(text: str, covered: bytearray) -> Iterable[tuple[int, int]]:
+    """Exceptions and examples: in brackets these reach to the closing one, else to the end of the sentence."""
+    for at in _EXCEPTION.finditer(text):
+        if covered[at.start()]:
+            continue
+        before = text[: at.start()]
+        bracketed = len(re.findall(r"[(（]", before)) > len(re.findall(r"[)）]", before))
+        stop = re.search(r"[)）]" if bracketed else r"[;；.](?:\s|$)", text[at.start() :])
+        yield at.start(), at.start() + stop.start() if stop else len(text)
 
 
 def _undrafted(text: str, title: str) -> Draft:
