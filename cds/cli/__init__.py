@@ -1,6 +1,20 @@
 """The command `cds`: a module for each subcommand."""
 
-from cds.cli import cases, check, doctor, evaluate, expand, explain, feedback, fire, keys, match, serve, translate
+from cds.cli import (
+    cases,
+    check,
+    doctor,
+    evaluate,
+    expand,
+    explain,
+    feedback,
+    fire,
+    keys,
+    match,
+    new,
+    serve,
+    translate,
+)
 from cds.cli.command import main
 
 __all__ = [
@@ -15,6 +29,7 @@ __all__ = [
     "keys",
     "main",
     "match",
+    "new",
     "serve",
     "translate",
 ]

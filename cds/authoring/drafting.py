@@ -1,0 +1,301 @@
+"""The text of a criterion -> a draft of its CQL, where its phrase is a common one; else what is to be written.
+
+A draft never says more than its text. What a phrase leaves open stays null: words that no pattern explains turn an
+inclusion into “false or open”, and an exclusion into “true or open” (they add to it) or “false or open” (they narrow
+it). Where even that cannot be told, nothing is drafted and the comment names the pieces that were recognised.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
+from cds.authoring.phrases import FACTS, Fact, Found
+
+#: Words that ask a person: consent, willingness, judgement.
+_ASKS_A_PERSON = re.compile(
+    r"\b(consent|willing\w*|agrees?|able to (?:comply|understand|swallow)|ability to (?:comply|understand)|understands?"
+    r"|comply|compliance|cooperat\w*|life expectancy|expected survival|survival (?:period|time)|estimated survival"
+    r"|investigators?|researchers?|judg\w+|opinion|personnel|staff|employees?|contracepti\w+|plan(?:s|ning)? to"
+    r"|good organ function|adequate organ function|serious|questionnaires?|compensated|substance abuse|psychiatric"
+    r"|resectab\w+|unresectab\w+|informed)\b",
+    re.IGNORECASE,
+)
+_DENIES = re.compile(
+    r"^\W*(?:(?:patients?|subjects?|participants?|women|men|who|must|should|with|have|has)\s+)*"
+    r"(?:no\b|not\b|never\b|without\b|absence of\b|free of\b|negative for\b|have not\b|has not\b|did not\b|naive\b)",
+    re.IGNORECASE,
+)
+#: Where one thing that is asked ends and the next begins.
+_CLAUSE = re.compile(r"[,;:，；()（）/]|\band/or\b|\bor\b|\band\b|\bas well as\b", re.IGNORECASE)
+#: What begins an exception or an example, which reach to the end of the text.
+_EXCEPTION = re.compile(
+    r"\b(?:except\w*|excluding|exclusive|unless|other than|apart from|with the exception|if|provided|however|but"
+    r"|such as|e\.g|for example|including|include|requir\w+|allowed|permitted|can be enrolled|are not excluded|note)\b",
+    re.IGNORECASE,
+)
+#: What lies ahead is in no record: it adds what a person has to say.
+_AHEAD = re.compile(r"\b(?:expect\w*|planned|planning|plans?|anticipat\w+|intend\w*|scheduled)\b", re.IGNORECASE)
+_OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible|may)\b", re.IGNORECASE)
+_ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
+
+#: Words that say nothing that a pattern would have to explain.
+_PLAIN: Final = frozenset(
+    re.findall(
+        r"\S+",
+        "a an the of or and to in on at for from by as is are was were be been being has have had having who whom "
+        "whose that this these those with any all must should shall may can will would not no never before prior "
+        "previous previously first dose doses dosing administration administered medication treatment study trial "
+        "drug patient patients subject subjects participant participants individual individuals person people "
+        "history known confirmed documented diagnosed diagnosis evidence presence received receive receiving "
+        "receipt use used using take taken taking given undergone treated therapy therapies within last past "
+        "during after start starting day days week weeks month months year years old age aged older over under "
+        "between inclusive time screening enrollment enrolment enrolled registration randomization baseline visit "
+        "female male women men woman man gender sex either both status performance score scores scale grade "
+        "eastern cooperative oncology group ecog who karnofsky kps criteria criterion following adequate organ "
+        "function functions defined definition values value laboratory tests test results result bone marrow "
+        "reserve hepatic liver renal kidney haematologic hematologic haematological hematological coagulation "
+        "follows below per "
+        "level levels count counts than least more less most equal upper limit normal uln times absolute serum "
+        "total blood infection infections virus viral disease disorder positive positivity e.g i.e etc their his "
+        "her its if applicable there systemic prior-to informed signed signing cycle adult adults legal "
+        "one two three four five six ",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What stands in the folder for one criterion, or one item of its list.
+
+    `expression` is CQL, None where nothing could be drafted; `comment` says what it says, or what is to be written.
+    `defines` are further definitions that the criterion names, by name; `verified_by` are those of them that turn a
+    presumed answer into a verified one. `parts` are the drafts of the list inside the criterion, by definition name.
+    """
+
+    title: str
+    expression: str | None
+    assessment: str
+    policies: tuple[str, ...]
+    comment: str
+    patterns: tuple[str, ...] = ()
+    verified_by: tuple[tuple[str, str], ...] = ()
+    parts: tuple[tuple[str, str, Draft], ...] = ()
+
+
+def draft(criterion: CriterionText) -> Draft:
+    """The draft of a criterion: of its text, or of the items of its list, joined as their introduction says."""
+    if not criterion.sub_items:
+        return _of_text(criterion.text, criterion.kind)
+    parts = []
+    for index, item in enumerate(criterion.sub_items, 1):
+        name = f"{criterion.id} {item.number or index}"
+        parts.append((name, item.text, _of_text(item.text, criterion.kind)))
+    return _of_list(criterion, tuple(parts))
+
+
+def _of_list(criterion: CriterionText, parts: tuple[tuple[str, str, Draft], ...]) -> Draft:
+    alone = _of_text(criterion.lead, criterion.kind)
+    drafts = [part for _, _, part in parts]
+    either = criterion.kind == EXCLUSION or _ANY_OF.search(criterion.lead)
+    joined = f"\n{'    or' if either else '    and'} ".join(f'"{name}"' for name, _, _ in parts)
+    open_lead = bool(_rest(criterion.lead, ())) or alone.expression is not None
+    if not any(part.expression for part in drafts):
+        return Draft(
+            alone.title,
+            None,
+            alone.assessment,
+            alone.policies,
+            "To be written, from the items of its list below; null until then.",
+            parts=parts,
+        )
+    comment = "Any of the items of its list." if either else "All the items of its list."
+    if open_lead:
+        joined += "\n    or (null as Boolean)" if either else "\n    and (null as Boolean)"
+        comment += " What its introduction says beyond them is not drafted: null."
+    complete = not open_lead and all(part.expression for part in drafts)
+    return Draft(
+        alone.title,
+        joined,
+        "computable" if complete and all(part.assessment == "computable" for part in drafts) else "partial",
+        _policies(drafts) if complete else ("unknown",),
+        comment,
+        tuple(dict.fromkeys(pattern for part in drafts for pattern in part.patterns)),
+        tuple(dict.fromkeys(one for part in drafts for one in part.verified_by)),
+        parts,
+    )
+
+
+def _policies(drafts: Iterable[Draft]) -> tuple[str, ...]:
+    """What missing data means for all of them together: presumed only where it is presumed for each."""
+    policies = {policy for one in drafts for policy in one.policies}
+    return ("presume-absent",) if policies == {"presume-absent"} else ("unknown",)
+
+
+def _of_text(text: str, kind: str) -> Draft:
+    title = _title(text)
+    denied = kind == INCLUSION and _DENIES.search(text) is not None
+    # A denied inclusion says what an exclusion says: any of its facts keeps the patient out.
+    keeps_out = kind == EXCLUSION or denied
+    found = _found(text, EXCLUSION if keeps_out else INCLUSION)
+    if not found:
+        return _undrafted(text, title)
+    names = ", ".join(dict.fromkeys(one.fact.title for one in found))
+    expression, how = _joined(text, found, keeps_out)
+    if expression is None:
+        plain = _undrafted(text, title)
+        comment = (
+            f"To be written. Recognised: {names}, but not what the rest of the text makes of it. To begin with:\n"
+            + "\n".join(f"  {one.fact.expression}" for one in found)
+        )
+        return Draft(title, None, "partial", plain.policies, comment, tuple(one.fact.pattern for one in found))
+    if denied:
+        expression = f"not ({expression})"
+    closed = keeps_out and how != "adds" and all(one.fact.closed_world for one in found)
+    complete = how == "all" and not any(one.fact.stays_open for one in found)
+    notes = " ".join(dict.fromkeys(one.fact.note for one in found if one.fact.note))
+    return Draft(
+        title=names[:1].upper() + names[1:] if how == "all" and len(names) < 90 else title,
+        expression=expression,
+        assessment="computable" if complete else "partial",
+        policies=("presume-absent",) if closed else ("unknown",),
+        comment=f"Drafted: {names}. {_HOW[how]}{' ' + notes if notes else ''}".strip(),
+        patterns=tuple(dict.fromkeys(one.fact.pattern for one in found)),
+        verified_by=tuple(dict.fromkeys(pair for one in found for pair in one.fact.verified_by)) if closed else (),
+    )
+
+
+_HOW = {
+    "all": "Check it against the text.",
+    "adds": "What else the text says is not drafted: it stays open unless this decides.",
+    "narrows": "The text narrows it: what is found is put to a person.",
+}
+
+
+def _found(text: str, kind: str) -> list[Found]:
+    """The facts that the phrases of a text ask for; of two that overlap, the first in the order of patterns."""
+    kept: list[Found] = []
+    for find in FACTS:
+        for one in find(text, kind):
+            if not any(_overlap(one.span, other.span) for other in kept):
+                kept.append(one)
+    return sorted(kept, key=lambda one: one.span)
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def _rest(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
+    """The words of a text that no pattern explains."""
+    left = list(text)
+    for start, end in spans:
+        left[start:end] = " " * (end - start)
+    words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*", "".join(left))
+    return [word for word in words if word.lower() not in _PLAIN]
+
+
+def _joined(text: str, found: list[Found], keeps_out: bool) -> tuple[str | None, str]:
+    """The facts joined, and how the rest of the text bears on them (see `_HOW`); None where that cannot be told."""
+    rest = _rest(text, [one.span for one in found])
+    between = _between(text, found)
+    parts = list(dict.fromkeys(one.fact.expression for one in found))
+    if not keeps_out:
+        either = [re.search(r"\bor\b", words, re.IGNORECASE) is not None for words in between]
+        if any(either) and not all(either):
+            return None, "adds"
+        joined = _chained(parts, "or" if any(either) else "and")
+        if not rest:
+            return joined, "all"
+        if any(either) or _OTHERWISE.search(" ".join(rest)):
+            return None, "adds"
+        return _chained([joined, "(null as Boolean)"], "and"), "adds"
+    adds, narrows = _bearing(text, found)
+    if any(re.fullmatch(r"[^,;]*\band\b(?!/or)[^,;]*", words, re.IGNORECASE) for words in between):
+        narrows = True  # “A and B” may ask for both
+    joined = _chained(parts, "or")
+    if adds:
+        return (None, "adds") if narrows else (_chained([joined, "(null as Boolean)"], "or"), "adds")
+    if narrows:
+        if all(one.fact.stays_open for one in found):
+            return joined, "narrows"
+        return f'CommonCriteria."Unless absent"({joined})', "narrows"
+    return joined, "all"
+
+
+def _chained(parts: list[str], word: str) -> str:
+    return f"\n    {word} ".join(parts)
+
+
+def _between(text: str, found: list[Found]) -> list[str]:
+    """What stands between the facts, where these differ."""
+    pairs = pairwise(found)
+    return [text[one.span[1] : two.span[0]] for one, two in pairs if one.fact.expression != two.fact.expression]
+
+
+def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
+    """Whether an exclusion asks for more than its facts, and whether it narrows them.
+
+    Words beside a fact in its clause narrow it, and so does an exception; a clause of its own adds to it.
+    """
+    covered = bytearray(len(text))
+    for one in found:
+        covered[one.span[0] : one.span[1]] = b"\1" * (one.span[1] - one.span[0])
+    exceptions = list(_exceptions(text, covered))
+    narrows = any(_rest(text[start:end], ()) for start, end in exceptions)
+    for start, end in exceptions:
+        covered[start:end] = b"\1" * (end - start)
+    explained = [one.span for one in found] + exceptions
+    cuts = [at.span() for at in _CLAUSE.finditer(text) if not covered[at.start()]]
+    adds = False
+    start = 0
+    for end, following in [*cuts, (len(text), len(text))]:
+        inside = [(max(one[0], start) - start, min(one[1], end) - start) for one in explained]
+        rest = _rest(text[start:end], [span for span in inside if span[0] < span[1]])
+        if rest and _AHEAD.search(" ".join(rest)):
+            adds = True
+        elif rest:
+            of_fact = any(start <= one.span[0] < end for one in found)
+            adds, narrows = adds or not of_fact, narrows or of_fact
+        start = following
+    return adds, narrows
+
+
+def _exceptions(text: str, covered: bytearray) -> Iterable[tuple[int, int]]:
+    """Exceptions and examples: in brackets these reach to the closing one, else to the end of the sentence."""
+    for at in _EXCEPTION.finditer(text):
+        if covered[at.start()]:
+            continue
+        before = text[: at.start()]
+        bracketed = len(re.findall(r"[(（]", before)) > len(re.findall(r"[)）]", before))
+        stop = re.search(r"[)）]" if bracketed else r"[;；.](?:\s|$)", text[at.start() :])
+        yield at.start(), at.start() + stop.start() if stop else len(text)
+
+
+def _undrafted(text: str, title: str) -> Draft:
+    if _ASKS_A_PERSON.search(text):
+        return Draft(title, None, "attestation", ("attest",), "Only a person can say: null, until somebody does.")
+    return Draft(
+        title,
+        None,
+        "partial",
+        ("unknown",),
+        "To be written: true, false, or null where the record does not decide. Missing data is unknown until then; an\n"
+        "exclusion whose absence is not charted may become presume-absent when this is written.",
+    )
+
+
+def _title(text: str) -> str:
+    """The first clause of a text, cut at a word."""
+    plain = " ".join(text.split()).strip(" ;；.。,:：")
+    first = re.split(r"(?<=\w)[;；.。:：](?:\s|$)|\s\(|（", plain)[0].strip(" ,")
+    if len(first) <= 80:
+        return first or plain[:80] or "?"
+    return first[:79].rsplit(" ", 1)[0].rstrip(" ,") + "…"
+
+
+__all__ = ["Draft", "Fact", "draft"]
