@@ -71,7 +71,10 @@ class Served:
     def session(self) -> requests.Session:
         """Somebody who waits for the service to listen."""
         made = requests.Session()
-        made.mount("http://", HTTPAdapter(max_retries=Retry(connect=100, backoff_factor=0.05, backoff_max=0.5)))
+        made.mount(
+            "http://",
+            HTTPAdapter(max_retries=Retry(total=None, connect=150, read=0, backoff_factor=0.05, backoff_max=0.5)),
+        )
         return made
 
     def call(self, **headers: str) -> list[dict[str, Any]]:
