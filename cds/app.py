@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,11 +24,16 @@ from cds.hooks.metrics import CONTENT_TYPE, Metrics
 from cds.hooks.openapi import openapi
 from cds.hooks.plan_service import plan_services
 from cds.hooks.replay import ReplayStore
-from cds.hooks.routes import Clock, allow_browsers, answer_errors, blueprint, json_response, observe, require_trust
+from cds.hooks.routes import Clock, blueprint, observe, require_trust
 from cds.hooks.service import Answering, load_services
 from cds.hooks.source import FHIRServerSource
 from cds.hooks.trust import Trust
+from cds.http import allow_browsers, answer_errors, json_response
+from cds.publishing.questionnaire import questionnaire
+from cds.publishing.repository import Repository
+from cds.publishing.routes import blueprint as fhir_blueprint
 from cds.reasoning.knowledge import Knowledge
+from cds.reloading import Application, Reloading
 from cds.settings import MEMORY, Settings, is_loopback
 from cds.trials.catalog import Catalog
 
@@ -37,6 +43,8 @@ _log = logging.getLogger("cds.app")
 _SILENCE = 5
 #: Seconds for requests under way, and then for the cards that wait to be recorded, when the service is told to stop.
 _GRACE, _FLUSH = 20, 5
+#: Seconds from one look at the content to the next, where it is watched.
+_LOOK = 0.5
 
 
 def _clock() -> datetime:
@@ -52,9 +60,12 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     catalog = Catalog.load(settings.plandefinitions)
     metrics = Metrics(metrics_folder)
     source = FHIRServerSource(_servers(settings, metrics))
-    services: dict[str, Answering] = {**load_services(settings.hooks, catalog, source=source)}
-    for folder in settings.knowledge:
-        for service in plan_services(Knowledge.load(folder), taken=services.keys(), source=source):
+    services: dict[str, Answering] = {
+        **load_services(settings.hooks, catalog, source=source, public_url=settings.public_url)
+    }
+    knowledge = [Knowledge.load(folder) for folder in settings.knowledge]
+    for known in knowledge:
+        for service in plan_services(known, taken=services.keys(), source=source):
             services[service.id] = service
     store = FeedbackStore(settings.database_url)
     recorder = Recorder(
@@ -72,6 +83,16 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
     app.register_blueprint(
         blueprint(services, clock=clock, timezone=settings.timezone, metrics=metrics, store=store, recorder=recorder)
     )
+    app.register_blueprint(
+        fhir_blueprint(
+            Repository.load(settings.plandefinitions, settings.knowledge, filter(None, map(questionnaire, catalog))),
+            catalog,
+            knowledge,
+            public_url=settings.public_url,
+            clock=clock,
+            timezone=settings.timezone,
+        )
+    )
     answer_errors(app)
     if settings.trusted_clients:
         replays = ReplayStore.open(settings.replay_database_url)
@@ -86,6 +107,7 @@ def create_app(settings: Settings, *, clock: Clock = _clock, metrics_folder: Pat
                 "what": "CDS Hooks services that find a clinical trial for the patient whose chart is open",
                 "discovery": "/cds-services",
                 "description": "/openapi.json",
+                "fhir": "/fhir/metadata",
                 "services": [f"/cds-services/{service}" for service in services],
                 "trials": [trial.title for trial in catalog.active],
                 "try": [
@@ -138,18 +160,37 @@ def _servers(settings: Settings, metrics: Metrics) -> Servers:
     )
 
 
-def run(app: Flask, settings: Settings, at_end: Callable[[], None] = lambda: None) -> None:
+def run(
+    app: Flask,
+    settings: Settings,
+    at_end: Callable[[], None] = lambda: None,
+    *,
+    metrics_folder: Path | None = None,
+) -> None:
     """Serves `app` with gunicorn until told to stop, then calls `at_end` once.
 
-    What takes long to load is loaded before the workers part.
+    What takes long to load is loaded before the workers part. With `settings.reload` there is one worker, which makes
+    the application anew when the content changes.
     """
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+    serving = Reloading(
+        app,
+        (settings.plandefinitions, *settings.knowledge, settings.hooks),
+        make=lambda: create_app(settings, metrics_folder=metrics_folder),
+        retire=lambda replaced: replaced.extensions["recorder"].close(_FLUSH),
+    )
+
+    def begin(worker: Any) -> None:
+        _limit_silence(worker)
+        if settings.reload:
+            threading.Thread(target=serving.watch, args=(_LOOK, threading.Event()), daemon=True).start()
 
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options: dict[str, Any] = {
                 "bind": settings.address,
-                "workers": settings.workers,
+                "workers": 1 if settings.reload else settings.workers,
                 "threads": 16,
                 "worker_class": "gthread",
                 "worker_tmp_dir": MEMORY,  # a heartbeat that waits for no disk
@@ -160,22 +201,24 @@ def run(app: Flask, settings: Settings, at_end: Callable[[], None] = lambda: Non
                 "max_requests": 100_000,
                 "max_requests_jitter": 10_000,
                 "logconfig_dict": logs.configuration(settings.log_level, settings.log_format),
-                "post_worker_init": _limit_silence,
+                "post_worker_init": begin,
                 "on_exit": lambda _server: at_end(),
-                "worker_exit": lambda _server, _worker: app.extensions["recorder"].close(_FLUSH),
+                "worker_exit": lambda _server, _worker: serving.current.extensions["recorder"].close(_FLUSH),
             }
             if "control_socket_disable" in self.cfg.settings:  # a socket in the home folder, from gunicorn 25 on
                 options["control_socket_disable"] = True
             for name, value in options.items():
                 self.cfg.set(name, value)
 
-        def load(self) -> Flask:
-            return app
+        def load(self) -> Application:
+            return serving if settings.reload else app
 
     logs.configure(settings.log_level, settings.log_format)
     load_units()
     _open(app.extensions["store"])
-    gc.freeze()  # what is loaded stays: no worker looks through it for garbage, which takes seconds with many trials
+    if not settings.reload:
+        # What is loaded stays: no worker looks through it for garbage, which takes seconds with many trials.
+        gc.freeze()
     Server().run()
 
 

@@ -184,6 +184,7 @@ SETTINGS: tuple[Setting, ...] = (
         _folders,
     ),
     Setting("CDS_HOOKS", str(_ROOT / "hooks"), "the folder of the services as an EHR sees them", _folder),
+    Setting("CDS_RELOAD", "false", "content is loaded anew when it changes, by one process: for who writes it", _flag),
     Setting("CDS_TIMEZONE", "UTC", "where a date-time without offset is read, and whose date is today's", _zone),
     Setting("CDS_MAX_BODY", str(32 * 1024 * 1024), "the largest request that is accepted, in bytes", _number),
     Setting("CDS_PUBLIC_URL", "", "the URL by which clients call the service; what `aud` must name", _public_url),
@@ -232,6 +233,7 @@ class Settings:
     plandefinitions: Path
     knowledge: tuple[Path, ...]
     hooks: Path
+    reload: bool
     timezone: tzinfo
     max_body: int
     public_url: str

@@ -19,19 +19,28 @@ MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
     "logs": {"errors"},
+    "http": {"errors"},
+    "reloading": {"errors"},
     "elm": {"errors"},
     "fhir": {"errors", "elm"},
     "trials": {"errors", "elm", "fhir"},
     "reasoning": {"errors", "elm", "fhir"},
-    "hooks": {"errors", "elm", "fhir", "trials", "reasoning"},
+    "hooks": {"errors", "http", "elm", "fhir", "trials", "reasoning"},
+    "publishing": {"errors", "http", "elm", "fhir", "trials", "reasoning"},
     "authoring": {"errors", "elm", "fhir", "trials", "reasoning"},
-    "app": {"errors", "settings", "logs", "elm", "fhir", "trials", "reasoning", "hooks"},
-    "cli": {"errors", "settings", "logs", "elm", "fhir", "trials", "reasoning", "hooks", "authoring", "app"},
+    "app": {
+        *("errors", "settings", "logs", "http", "reloading", "elm", "fhir", "trials", "reasoning", "hooks"),
+        "publishing",
+    },
+    "cli": {
+        *("errors", "settings", "logs", "http", "elm", "fhir", "trials", "reasoning", "hooks", "publishing"),
+        *("authoring", "app", "reloading"),
+    },
     "__init__": set(),
 }
 #: The third-party packages that the language may use: units, and regular expressions that end.
 FOR_THE_LANGUAGE = {"pint", "ucumvert", "regex"}
-FLASK = {PACKAGE / "app.py", PACKAGE / "hooks" / "routes.py"}
+FLASK = {PACKAGE / "app.py", PACKAGE / "http.py", PACKAGE / "hooks" / "routes.py", PACKAGE / "publishing" / "routes.py"}
 
 
 def room(path: Path) -> str:

@@ -42,6 +42,27 @@ def earliest(text: str, timezone: tzinfo) -> datetime | None:
         return None
 
 
+def latest(text: str, timezone: tzinfo) -> datetime | None:
+    """The last moment, to the second, that `text` may mean; None for what is no date.
+
+    >>> latest("2026-11", UTC).isoformat()
+    '2026-11-30T23:59:59+00:00'
+    """
+    start = earliest(text, timezone)
+    if start is None or len(text) > len("2026-11-20"):
+        return start
+    try:
+        if len(text) == len("2026"):
+            after = start.replace(year=start.year + 1)
+        elif len(text) == len("2026-11"):
+            after = (start + timedelta(days=31)).replace(day=1)
+        else:
+            after = start + timedelta(days=1)
+    except (OverflowError, ValueError):
+        return start
+    return after - timedelta(seconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Horizon:
     """Where the past ends: `now`, for dates whose zone is `timezone` where none is written."""

@@ -337,7 +337,7 @@ _FORMS = {
     "Goal": _Form("goal", ("description",), ("startDate", "statusDate"), ("lifecycleStatus",), usual=_ALL),
     "Device": _Form("device", ("deviceName", "type"), ()),
     "DeviceUseStatement": _Form("device use", ("device",), ("timingDateTime", "timingPeriod", "recordedOn=recorded")),
-    "QuestionnaireResponse": _Form("questionnaire", ("questionnaire",), ("authored",)),
+    "QuestionnaireResponse": _Form(names=(), dates=("authored",)),  # its questionnaire is an address, and no name
     "ClinicalImpression": _Form(
         "impression", ("code", "description"), (*_EFFECTIVE, "date"), value=lambda one: _label(one.get("summary"))
     ),

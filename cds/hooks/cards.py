@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from cds.fhir.dates import in_words
 from cds.hooks.detail import cut, detail, name_of, plain
+from cds.hooks.suggestions import questionnaire_link, suggestions_for_what_is_open
 from cds.trials.catalog import Trial
 from cds.trials.eligibility import Eligibility, Match, Outcome, Status
 
@@ -55,22 +56,27 @@ def card(
     hook_instance: UUID,
     first_dose: date,
     override_reasons: Sequence[Json] = (),
+    public_url: str = "",
 ) -> Json:
     """The card of one trial for one patient. The same call gives the same UUIDs, so that a retry is recognised."""
+    suggestions = [
+        _referral(answer, trial, patient_id, hook_instance),
+        *suggestions_for_what_is_open(answer, trial, patient_id, hook_instance),
+    ]
     shown: Json = {
         "uuid": str(uuid5(hook_instance, trial.id)),
         "summary": summary(answer, name_of(trial)),
         "detail": detail(answer, trial, first_dose),
         "indicator": "info",
         "source": {"label": plain(str(trial.research_study.get("title") or trial.title))},
-        "suggestions": [_referral(answer, trial, patient_id, hook_instance)],
-        "selectionBehavior": "at-most-one",
+        "suggestions": suggestions,
+        "selectionBehavior": "any" if len(suggestions) > 1 else "at-most-one",
     }
     if override_reasons:
         shown["overrideReasons"] = list(override_reasons)
-    if links := _links(trial):
+    if links := [*_links(trial), *questionnaire_link(answer, trial, public_url)]:
         shown["links"] = links
-    shown["extension"] = {EXTENSION: _machine_readable(answer)}
+    shown["extension"] = {EXTENSION: {"planDefinition": trial.canonical} | _machine_readable(answer)}
     return shown
 
 
@@ -117,7 +123,7 @@ def service_request(answer: Eligibility, trial: Trial, patient_id: str) -> Json:
         "subject": {"reference": f"Patient/{patient_id}"},
     }
     if trial.url:
-        resource["instantiatesCanonical"] = [trial.url]
+        resource["instantiatesCanonical"] = [trial.canonical]
     reasons = [
         {"reference": item.reference}
         for result in answer.criteria

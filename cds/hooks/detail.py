@@ -164,7 +164,7 @@ def _open(result: CriterionResult) -> str:
 
 
 def _not_met(result: CriterionResult) -> str:
-    line = _line(result)
+    line = _line(result, _reason(result.reason) if result.basis is Basis.ATTESTED else "")
     return f"{line} → clears on {in_words(result.clears_on.isoformat())}" if result.clears_on else line
 
 

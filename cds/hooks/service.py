@@ -60,16 +60,18 @@ class Answering(Protocol):
 class Service:
     """One CDS service: what discovery says of it, and its answers.
 
-    `definition` is its entry in discovery, with the prefetch templates that the catalog's trials need.
+    `definition` is its entry in discovery, with the prefetch templates that the catalog's trials need. `public_url` is
+    the address under which what its cards link to is published.
     """
 
     definition: Json
     catalog: Catalog = field(repr=False)
     override_reasons: tuple[Json, ...] = ()
     source: Source = field(default_factory=NoSource, repr=False)
+    public_url: str = ""
 
     @classmethod
-    def load(cls, folder: Path, catalog: Catalog, *, source: Source | None = None) -> Service:
+    def load(cls, folder: Path, catalog: Catalog, *, source: Source | None = None, public_url: str = "") -> Service:
         """The service in `folder` (``service.json``, and ``override-reasons.json`` where there is one).
 
         Raises ContentError with the file for what cannot serve.
@@ -88,7 +90,7 @@ class Service:
             raise ContentError("has another id than its folder's name", where=str(path))
         definition = {**content, "prefetch": templates(catalog.required_types)}
         reasons = _override_reasons(folder / "override-reasons.json")
-        return cls(definition, catalog, reasons, source or NoSource())
+        return cls(definition, catalog, reasons, source or NoSource(), public_url)
 
     @property
     def id(self) -> str:
@@ -145,6 +147,7 @@ class Service:
                         hook_instance=request.hook_instance,
                         first_dose=now.date(),
                         override_reasons=self.override_reasons,
+                        public_url=self.public_url,
                     )
                 )
             except Exception as error:  # a trial that fails never takes its neighbours' cards away
@@ -161,10 +164,12 @@ class Service:
         return response
 
 
-def load_services(folder: Path, catalog: Catalog, *, source: Source | None = None) -> dict[str, Service]:
+def load_services(
+    folder: Path, catalog: Catalog, *, source: Source | None = None, public_url: str = ""
+) -> dict[str, Service]:
     """The services under `folder`, one folder each, by id. ContentError where there is none."""
     folders: Iterable[Path] = sorted(path.parent for path in folder.glob("*/service.json"))
-    services = {path.name: Service.load(path, catalog, source=source) for path in folders}
+    services = {path.name: Service.load(path, catalog, source=source, public_url=public_url) for path in folders}
     if not services:
         raise ContentError("no */service.json in it", where=str(folder), remedy="point CDS_HOOKS at the services")
     return services

@@ -15,6 +15,7 @@ from cds.elm.values import Date, Tuple
 from cds.errors import EvaluationError
 from cds.fhir.model import Element
 from cds.fhir.record import PatientRecord
+from cds.trials.attestation import answered
 from cds.trials.catalog import Catalog, Logic, Trial
 from cds.trials.eligibility import (
     Assessment,
@@ -284,7 +285,24 @@ def _counts(results: Collection[CriterionResult]) -> Counts:
 
 
 def _judge(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation: Evaluation) -> CriterionResult:
-    """The outcome of one criterion, by the meanings of ARCHITECTURE.md."""
+    """The outcome of one criterion: what the data say and, where they leave it open, what people have said."""
+    computed = _computed(criterion, logic, record, evaluation)
+    if logic.question is None:
+        return computed
+    return answered(computed, logic.question, record, needs_data=_needs_data(computed, logic, record))
+
+
+def _needs_data(computed: CriterionResult, logic: Logic, record: PatientRecord) -> bool:
+    """Whether something is open that nobody's word can settle: data unread, or the part of a criterion for data."""
+    policies = computed.criterion.policies
+    if computed.criterion.assessment is Assessment.ATTESTATION or computed.reason == REST_IS_FOR_A_PERSON:
+        return False
+    unread = not all(map(record.is_searched, logic.types))
+    return computed.failed or unread or (Policy.UNKNOWN in policies and Policy.ATTEST in policies)
+
+
+def _computed(criterion: Criterion, logic: Logic, record: PatientRecord, evaluation: Evaluation) -> CriterionResult:
+    """What the data say of one criterion, by the meanings of ARCHITECTURE.md."""
     unread = sorted(kind for kind in logic.types if not record.is_searched(kind))
     if unread:
         return CriterionResult(criterion, Outcome.UNKNOWN, Basis.NONE, reason=f"{', '.join(unread)} could not be read")

@@ -16,6 +16,7 @@ from cds.elm import Definition, Libraries, Library, retrievals
 from cds.errors import ContentError
 from cds.fhir.model import FHIRModel
 from cds.fhir.valuesets import ValueSets
+from cds.trials.attestation import Question, questions
 from cds.trials.compiled import elm_path, is_fresh, sources
 from cds.trials.eligibility import (
     Assessment,
@@ -37,6 +38,8 @@ EXTENSION = f"{CANONICAL_BASE}/StructureDefinition/"
 
 _PLAN = "plan-definition.json"
 _STUDY = "research-study.json"
+#: R4's PublicationStatus; only active trials are matched.
+_STATUSES = ("draft", "active", "retired", "unknown")
 
 Json = dict[str, Any]
 
@@ -49,7 +52,7 @@ class Logic:
     order of reference: what they hold is its evidence, and each says what is missing where it is empty. `shown` is
     evidence that an author added; `verifying` are the definitions whose resources turn a presumed answer into a
     verified one. `types` are all the resource types that the answer is read from, `shown_types` those of what is shown
-    beside it.
+    beside it. `question` is how a person answers what the data leave open; None where they alone decide.
     """
 
     answer: Definition
@@ -59,6 +62,7 @@ class Logic:
     verifying: tuple[Definition, ...]
     types: frozenset[str]
     shown_types: frozenset[str]
+    question: Question | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Trial:
     id: str
     title: str
     url: str
+    version: str
     status: str
     record_incomplete: bool
     errata: tuple[str, ...]
@@ -80,6 +85,11 @@ class Trial:
     logic: Mapping[str, Logic] = field(repr=False)
     research_study: Json = field(repr=False)
     plan_definition: Json = field(repr=False)
+
+    @property
+    def canonical(self) -> str:
+        """The PlanDefinition's URL with its version: what exactly was applied."""
+        return f"{self.url}|{self.version}" if self.version else self.url
 
     @cached_property
     def disease_criteria(self) -> tuple[Criterion, ...]:
@@ -95,6 +105,26 @@ class Trial:
     def shown_types(self) -> frozenset[str]:
         """The resource types of the evidence that authors show beside the criteria."""
         return frozenset().union(*(self.logic[criterion.id].shown_types for criterion in self.criteria))
+
+    @cached_property
+    def attesting_types(self) -> frozenset[str]:
+        """The resource types in which people's answers to the trial's questions may stand."""
+        asked = (self.logic[criterion.id].question for criterion in self.criteria)
+        return frozenset().union(*(question.types for question in asked if question))
+
+    @cached_property
+    def tests(self) -> Mapping[tuple[str, str], Json]:
+        """The test to order (a Coding) where a criterion misses what is of a value set: by criterion and value set.
+
+        An author names both in the criterion's ``action.input`` (R4 DataRequirement).
+        """
+        return {
+            (action["id"], named["valueSet"]): named["code"][0]
+            for action in _descendants({"action": self.plan_definition.get("action", [])})
+            for given in action.get("input", ())
+            for named in given.get("codeFilter", ())
+            if "valueSet" in named and "code" in named
+        }
 
     @cached_property
     def passed_over(self) -> Eligibility:
@@ -137,6 +167,7 @@ class Catalog:
         libraries.compile()
         value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
         trials = [_trial(path, compiled) for path in plans]
+        _refuse_two_versions(trials, folder)
         catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
         _ = catalog.ungrouped, catalog.passed_over  # made now, for no patient to wait for
         return catalog
@@ -168,7 +199,7 @@ class Catalog:
     @cached_property
     def required_types(self) -> tuple[str, ...]:
         """The resource types that the active trials read, Patient first, then by name."""
-        types = {"Patient"}.union(*(trial.types | trial.shown_types for trial in self.active))
+        types = {"Patient"}.union(*(trial.types | trial.shown_types | trial.attesting_types for trial in self.active))
         return ("Patient", *sorted(types - {"Patient"}))
 
     @cached_property
@@ -264,19 +295,47 @@ def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
         if _extension(action, "assessment")
     )
     _refuse_duplicates(criteria + conversion, path)
+    study = read_json(folder / _STUDY)
+    asked = questions(plan, study, criteria, str(path))
     return Trial(
         id=plan["id"],
         title=str(plan.get("title") or plan["id"]),
         url=str(plan.get("url", "")),
-        status=str(plan.get("status", "")),
+        version=str(plan.get("version", "")),
+        status=_status(plan, path),
         record_incomplete=True in _extension(plan, "record-incomplete"),
         errata=tuple(_extension(plan, "erratum")),
         criteria=criteria,
         conversion=conversion,
-        logic={criterion.id: _logic(criterion, library, path) for criterion in criteria + conversion},
-        research_study=read_json(folder / _STUDY),
+        logic={one.id: _logic(one, library, path, asked.get(one.id)) for one in criteria + conversion},
+        research_study=study,
         plan_definition=plan,
     )
+
+
+def _status(plan: Json, path: Path) -> str:
+    """Whether the trial is matched (active), is being written (draft) or is over (retired)."""
+    status = plan.get("status")
+    if status not in _STATUSES:
+        raise ContentError(
+            "has no status that says whether it is served", where=str(path), remedy=f"set one of {', '.join(_STATUSES)}"
+        )
+    return str(status)
+
+
+def _refuse_two_versions(trials: Iterable[Trial], folder: Path) -> None:
+    """A trial stands in the folder once a version; only one of them can be what patients are matched with."""
+    active: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.status != "active" or not trial.url:
+            continue
+        if other := active.get(trial.url):
+            raise ContentError(
+                f"{other.id} and {trial.id} are two active versions of {trial.url}",
+                where=str(folder),
+                remedy="retire one of them, or set it to draft",
+            )
+        active[trial.url] = trial
 
 
 def _library(folder: Path, compiled: Mapping[Path, Library]) -> Library:
@@ -352,7 +411,7 @@ def _note(document: Json) -> Note:
     return Note(document.get("label", ""), document.get("display", ""), document.get("citation", ""))
 
 
-def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
+def _logic(criterion: Criterion, library: Library, path: Path, question: Question | None) -> Logic:
     def named(name: str) -> Definition:
         try:
             return library.definitions[name]
@@ -377,6 +436,7 @@ def _logic(criterion: Criterion, library: Library, path: Path) -> Logic:
         verifying=verifying,
         types=frozenset(retrieval.type_name for retrieval in retrievals(rests_on)),
         shown_types=frozenset(retrieval.type_name for retrieval in retrievals(shown + verifying)),
+        question=question,
     )
 
 

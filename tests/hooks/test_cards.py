@@ -119,6 +119,7 @@ def trial(**more: Any) -> Trial:
         "id": "demo",
         "title": "Cadonilimab for cervical cancer",
         "url": "https://trial-match.example/fhir/PlanDefinition/demo",
+        "version": "1.0.0",
         "status": "active",
         "record_incomplete": False,
         "errata": ("8 mg or 12 mg: the record says both.",),
@@ -248,7 +249,7 @@ def test_a_card_has_what_clients_need_and_nothing_empty(empties: Callable[[Any],
     shown = make(answer(unread=("Immunization",)), override_reasons=reasons)
     assert not empties(shown)
     assert shown["indicator"] == "info"
-    assert shown["selectionBehavior"] == "at-most-one"
+    assert shown["selectionBehavior"] == "any"
     assert shown["source"] == {"label": "CNCMT"}
     assert "links" not in shown
     uuids = {shown["uuid"], shown["suggestions"][0]["uuid"]}
@@ -271,7 +272,7 @@ def test_the_referral_is_a_valid_draft_that_names_the_disease() -> None:
     ServiceRequest.model_validate(resource)
     assert resource["status"] == "draft" and resource["intent"] == "proposal"
     assert resource["subject"] == {"reference": "Patient/123"}
-    assert resource["instantiatesCanonical"] == ["https://trial-match.example/fhir/PlanDefinition/demo"]
+    assert resource["instantiatesCanonical"] == ["https://trial-match.example/fhir/PlanDefinition/demo|1.0.0"]
     assert resource["reasonReference"] == [{"reference": "Condition/c1"}]
 
 

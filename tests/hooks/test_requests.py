@@ -14,6 +14,7 @@ import orjson
 import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.servicerequest import ServiceRequest
+from fhir.resources.R4B.task import Task
 from flask.testing import FlaskClient
 
 from cds.app import create_app
@@ -22,6 +23,8 @@ from cds.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 REQUESTS = sorted((ROOT / "hooks").glob("*/requests/*.json"))
 NOW = "2026-11-20T12:00:00Z"
+#: What suggestions may create.
+DRAFTS = {"ServiceRequest": ServiceRequest, "Task": Task}
 
 
 def expected_of(path: Path) -> Path:
@@ -68,7 +71,7 @@ def test_request(
         assert len(card["summary"]) < 140
         for suggestion in card["suggestions"]:
             for action in suggestion["actions"]:
-                ServiceRequest.model_validate(action["resource"])
+                DRAFTS[action["resource"]["resourceType"]].model_validate(action["resource"])
 
 
 def test_every_response_has_its_request() -> None:

@@ -124,7 +124,8 @@ def write_alike(target: Path, trial: str) -> None:
         for file in (DATA / trial).iterdir():
             text = file.read_text(encoding="utf-8").replace(f'"{trial}"', f'"{trial}-{number}"')
             text = text.replace(trial.title(), f"{trial.title()}{number}")
-            text = text.replace(f"/ValueSet/{trial}-", f"/ValueSet/{trial}-{number}-")
+            for kind in ("/ValueSet/", "/PlanDefinition/"):
+                text = text.replace(f"{kind}{trial}", f"{kind}{trial}-{number}")
             (folder / file.name).write_text(text, encoding="utf-8")
         elm = orjson.loads((folder / "eligibility.elm.json").read_bytes())
         elm["translation"]["sha256"] = fingerprint((folder / "eligibility.cql").read_text(encoding="utf-8"), {})

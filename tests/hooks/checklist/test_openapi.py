@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,8 @@ def description(caller: Caller) -> dict[str, Any]:
 
 def _routes() -> set[str]:
     rules = create_app(Settings.from_environment({})).url_map.iter_rules()
-    return {str(rule).replace("<service_id>", "{id}") for rule in rules}
+    names = {"<service_id>": "{id}", "<kind>": "{type}", "<fhir_id:resource_id>": "{id}", "<plan_id>": "{id}"}
+    return {re.sub("<[a-z_:]+>", lambda found: names[found[0]], str(rule)) for rule in rules}
 
 
 def test_every_address_is_described_and_every_description_has_its_address(description: dict[str, Any]) -> None:
