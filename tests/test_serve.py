@@ -31,8 +31,6 @@ from cds.settings import MEMORY
 ROOT = Path(__file__).resolve().parent.parent
 REQUEST = orjson.loads((ROOT / "hooks/trial-match/requests/cervical-newly-diagnosed.json").read_bytes())
 SERVICE = "/cds-services/trial-match"
-#: Attempts enough for a service that starts slowly.
-_PATIENT = Retry(total=None, connect=200, backoff_factor=0.05, backoff_max=0.5)
 SOON = 60.0  # seconds; nothing waits that long where it works
 
 
@@ -73,7 +71,10 @@ class Served:
     def session(self) -> requests.Session:
         """Somebody who waits for the service to listen."""
         made = requests.Session()
-        made.mount("http://", HTTPAdapter(max_retries=_PATIENT))
+        made.mount(
+            "http://",
+            HTTPAdapter(max_retries=Retry(total=None, connect=150, read=0, backoff_factor=0.05, backoff_max=0.5)),
+        )
         return made
 
     def call(self, **headers: str) -> list[dict[str, Any]]:

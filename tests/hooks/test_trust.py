@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from signed import ISSUER, KEYS, OTHER, PUBLIC_URL, KeyServer, claims, jwks, published, token
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from werkzeug.test import TestResponse
 
 from cds.app import create_app
@@ -584,7 +584,23 @@ def _overwritten(database: str) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("broken", [_without_table, _locked, _overwritten])
+@contextmanager
+def _full(database: str) -> Iterator[None]:
+    """There is no room for another page (SQLITE_FULL, as on a full disk), and every page in use is filled."""
+
+    def begin(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA max_page_count=1").close()  # as many as there are now
+
+    event.listen(Engine, "connect", begin)
+    store = ReplayStore(database)
+    with pytest.raises(TrustUnavailableError):
+        for number in range(10_000):
+            store.take(ISSUER, f"filler {number}", expires=NOW.timestamp() + 300, now=NOW)
+    yield
+    event.remove(Engine, "connect", begin)
+
+
+@pytest.mark.parametrize("broken", [_without_table, _locked, _overwritten, _full])
 def test_where_trust_cannot_be_known_it_is_503(
     broken: Callable[[str], AbstractContextManager[None]],
     server: KeyServer,
