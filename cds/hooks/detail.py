@@ -100,7 +100,8 @@ def _meaning(result: CriterionResult) -> str:
         return "does not apply"
     if result.outcome is Outcome.UNKNOWN:
         attested = result.criterion.assessment is Assessment.ATTESTATION
-        return "for a person" if attested or result.reason == REST_IS_FOR_A_PERSON else "open"
+        rest = (result.reason or "").startswith(REST_IS_FOR_A_PERSON)
+        return "for a person" if attested or rest else "open"
     if result.criterion.kind is Kind.EXCLUSION:
         return "presumed absent" if result.basis is Basis.PRESUMED else "ruled out"
     return "presumed met" if result.basis is Basis.PRESUMED else "met"
@@ -157,7 +158,7 @@ def _line(result: CriterionResult, *known: str) -> str:
 
 
 def _open(result: CriterionResult) -> str:
-    reason = result.reason if result.reason != REST_IS_FOR_A_PERSON else None
+    reason = (result.reason or "").removeprefix(REST_IS_FOR_A_PERSON).removeprefix("; ")
     line = _line(result, "" if result.evidence else _missing(result), _reason(reason))
     question = result.criterion.question
     return f"{line} → {escape(question)}" if question else line

@@ -152,14 +152,21 @@ def _addresses(plan: Json, study: Json) -> Iterator[str]:
 
 def _sources(action: Json, where: str) -> dict[str, Source]:
     """What an action's inputs (R4 DataRequirement) say of the resources that answer its question, by type."""
-    found = {}
-    for given in action.get("input", ()):
-        codes = frozenset(
-            (code["system"], code["code"]) for named in given.get("codeFilter", ()) for code in named.get("code", ())
-        )
-        durations = [one["valueDuration"] for one in given.get("dateFilter", ()) if "valueDuration" in one]
-        found[given["type"]] = Source(codes, _days(durations[0], where) if durations else None)
-    return found
+    try:
+        return {given["type"]: _source(given, where) for given in action.get("input", ())}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ContentError(
+            f"an input of the action {action.get('id')} is incomplete: {error!r}",
+            where=where,
+            remedy="an input has a type; a code in its codeFilter has system and code",
+        ) from error
+
+
+def _source(given: Json, where: str) -> Source:
+    filters = given.get("codeFilter", ())
+    codes = frozenset((code["system"], code["code"]) for named in filters for code in named.get("code", ()))
+    ages = [_days(one["valueDuration"], where) for one in given.get("dateFilter", ()) if "valueDuration" in one]
+    return Source(codes, ages[0] if ages else None)
 
 
 def _days(duration: Json, where: str) -> timedelta:
@@ -233,6 +240,7 @@ def _attested(computed: CriterionResult, outcome: Outcome, last: Collection[Stat
 
 
 def _unknown(computed: CriterionResult, last: Collection[Statement], reason: str) -> CriterionResult:
+    reason = f"{computed.reason}; {reason}" if computed.reason else reason
     return replace(computed, outcome=Outcome.UNKNOWN, basis=Basis.NONE, evidence=_cited(last, computed), reason=reason)
 
 

@@ -136,7 +136,7 @@ class Trial:
             for action in _descendants({"action": self.plan_definition.get("action", [])})
             for given in action.get("input", ())
             for named in given.get("codeFilter", ())
-            if "valueSet" in named and "code" in named
+            if action.get("id") and named.get("valueSet") and named.get("code")
         }
 
     @cached_property

@@ -74,6 +74,12 @@ def number_of_lines(branch: Branch) -> int:
 # ---------------------------------------------------------------- the tree and the sentence
 
 
+def test_what_a_person_said_is_the_reason() -> None:
+    text = flat(told("attested-all-against-her", "E25"))
+    assert "Not met because a person was asked: yes, as the investigator said on 18 Nov 2026" in text
+    assert "QuestionnaireResponse/answers-1" in text
+
+
 def test_nothing_on_record_is_followed_to_the_retrieve() -> None:
     text = told("E12-append", "I13")
     assert "? I13  ECOG performance status 0 or 1  unknown (inclusion, computable)" in text

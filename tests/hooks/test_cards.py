@@ -172,9 +172,17 @@ def test_what_a_person_has_to_say_stands_apart() -> None:
     attested = result(
         "E12", Outcome.UNKNOWN, reason=REST_IS_FOR_A_PERSON, policies=(Policy.ATTEST,), question="Ask the surgeon."
     )
-    text = detail(answer(criteria=(*CRITERIA, attested)), trial(), DAY)
-    people = text[text.index("Open: for you") :]
-    assert "- **E12** excluded if: Title of E12 → Ask the surgeon." in people
+    asked = replace(attested, reason=f"{REST_IS_FOR_A_PERSON}; not known, as Dr Lee said on 2 Nov 2026")
+    for one, told in ((attested, ""), (asked, ": not known, as Dr Lee said on 2 Nov 2026")):
+        text = detail(answer(criteria=(*CRITERIA, one)), trial(), DAY)
+        people = text[text.index("Open: for you") :]
+        assert f"- **E12** excluded if: Title of E12{told} → Ask the surgeon." in people
+
+
+def test_who_said_that_a_criterion_is_not_met_is_told() -> None:
+    said = result("E25", Outcome.NOT_MET, Basis.ATTESTED, reason="yes, as Dr Lee said on 2 Nov 2026")
+    text = detail(answer(criteria=(*CRITERIA, said)), trial(), DAY)
+    assert "- **E25** excluded if: Title of E25: yes, as Dr Lee said on 2 Nov 2026" in text
 
 
 def test_doses_of_a_course_are_told_once() -> None:

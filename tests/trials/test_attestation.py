@@ -14,7 +14,7 @@ import pytest
 
 from cds.errors import ContentError
 from cds.fhir.record import PatientRecord
-from cds.trials.apply import match
+from cds.trials.apply import REST_IS_FOR_A_PERSON, match
 from cds.trials.attestation import DEFAULT_AGE, answered, questions
 from cds.trials.catalog import Catalog
 from cds.trials.eligibility import Basis, CriterionResult, Outcome
@@ -393,6 +393,11 @@ def test_what_data_are_needed_is_still_told(catalog: Catalog) -> None:
     assert any("pregnancy test" in one.title for one in result.missing)
 
 
+def test_what_is_open_is_told_first_and_then_what_was_said(catalog: Catalog) -> None:
+    result = judged(catalog, "E3", [response({"E3": NOT_KNOWN})])
+    assert result.reason == f"{REST_IS_FOR_A_PERSON}; not known, as Dr Lee said on 19 Nov 2026"
+
+
 @pytest.mark.parametrize(("said", "comes_to"), [(NO, OPEN), (YES, NOT_MET)])
 def test_data_that_were_not_read_are_still_to_be_read(
     catalog: Catalog, said: Json, comes_to: tuple[Outcome, Basis]
@@ -583,6 +588,21 @@ def test_how_old_an_answer_may_be_stands_in_the_plan(catalog: Catalog) -> None:
 def test_an_age_that_cannot_be_used_is_refused_with_its_file(catalog: Catalog, wrong: Json) -> None:
     criterion = judged(catalog, "I14", []).criterion
     with pytest.raises(ContentError, match=r"plan\.json: how old an answer may be"):
+        questions(plan_with(wrong), {}, [criterion], "plan.json")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"codeFilter": []},
+        {"type": "Consent", "codeFilter": [{"path": "scope", "code": [{"code": "research"}]}]},
+        {"type": "Consent", "codeFilter": [{"path": "scope", "code": ["research"]}]},
+        "Consent",
+    ],
+)
+def test_an_input_that_is_incomplete_is_refused_with_its_file_and_action(catalog: Catalog, wrong: Any) -> None:
+    criterion = judged(catalog, "I14", []).criterion
+    with pytest.raises(ContentError, match=r"plan\.json: an input of the action I14 is incomplete"):
         questions(plan_with(wrong), {}, [criterion], "plan.json")
 
 
