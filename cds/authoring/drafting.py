@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
-from cds.authoring.phrases import FACTS, Fact, Found
+from cds.authoring.phrases import FACTS, Fact, Found, without_window
 
 #: Words that ask a person: consent, willingness, judgement.
 _ASKS_A_PERSON = re.compile(
@@ -40,6 +40,13 @@ _EXCEPTION = re.compile(
 )
 #: What lies ahead is in no record: it adds what a person has to say.
 _AHEAD = re.compile(r"\b(?:expect\w*|planned|planning|plans?|anticipat\w+|intend\w*|scheduled)\b", re.IGNORECASE)
+_DURING = re.compile(r"\bduring (?:the )?(?:study|trial|treatment|participation)", re.IGNORECASE)
+#: The moment at which something is asked: it says nothing of the patient.
+_WHEN_ASKED = re.compile(
+    r"\b(?:at|on|before|by) (?:the )?(?:time|day|date|moment) of (?:signing|providing|obtaining|giving)?[\w\s]{0,25}?"
+    r"(?:consent(?: form)?|\bICF\b|enrol?lment|screening|registration|randomi[sz]ation)",
+    re.IGNORECASE,
+)
 _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible|may)\b", re.IGNORECASE)
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
@@ -55,7 +62,7 @@ _PLAIN: Final = frozenset(
         "receipt use used using take taken taking given undergone treated therapy therapies within last past "
         "during after start starting day days week weeks month months year years old age aged older over under "
         "between inclusive time screening enrollment enrolment enrolled registration randomization baseline visit "
-        "female male women men woman man gender sex either both status performance score scores scale grade "
+        "female male women men woman man gender genders sex sexes either both status performance score scores scale grade "
         "eastern cooperative oncology group ecog who karnofsky kps criteria criterion following adequate organ "
         "function functions defined definition values value laboratory tests test results result bone marrow "
         "reserve hepatic liver renal kidney haematologic hematologic haematological hematological coagulation "
@@ -193,7 +200,7 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 def _rest(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
     """The words of a text that no pattern explains."""
     left = list(text)
-    for start, end in spans:
+    for start, end in (*spans, *(at.span() for at in _WHEN_ASKED.finditer(text))):
         left[start:end] = " " * (end - start)
     words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*", "".join(left))
     return [word for word in words if word.lower() not in _PLAIN]
@@ -211,7 +218,10 @@ def _joined(text: str, found: list[Found], keeps_out: bool) -> tuple[str | None,
         joined = _chained(parts, "or" if any(either) else "and")
         if not rest:
             return joined, "all"
-        if any(either) or _OTHERWISE.search(" ".join(rest)):
+        # A further number is a further limit, which may let in whom the first keeps out.
+        limits = [word for word in _rest(without_window(text), []) if word[0].isdigit()]
+        left = [word for word in rest if word in limits]
+        if any(either) or left or _OTHERWISE.search(" ".join(rest)):
             return None, "adds"
         return _chained([joined, "(null as Boolean)"], "and"), "adds"
     adds, narrows = _bearing(text, found)
@@ -256,7 +266,7 @@ def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
     for end, following in [*cuts, (len(text), len(text))]:
         inside = [(max(one[0], start) - start, min(one[1], end) - start) for one in explained]
         rest = _rest(text[start:end], [span for span in inside if span[0] < span[1]])
-        if rest and _AHEAD.search(" ".join(rest)):
+        if (rest and _AHEAD.search(" ".join(rest))) or _DURING.search(text[start:end]):
             adds = True
         elif rest:
             of_fact = any(start <= one.span[0] < end for one in found)
