@@ -7,10 +7,12 @@ it). Where even that cannot be told, nothing is drafted and the comment names th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
@@ -51,28 +53,7 @@ _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
 #: Words that say nothing that a pattern would have to explain.
-_PLAIN: Final = frozenset(
-    re.findall(
-        r"\S+",
-        "a an the of or and to in on at for from by as is are was were be been being has have had having who whom "
-        "whose that this these those with any all must should shall may can will would not no never before prior "
-        "previous previously first dose doses dosing administration administered medication treatment study trial "
-        "drug patient patients subject subjects participant participants individual individuals person people "
-        "history known confirmed documented diagnosed diagnosis evidence presence received receive receiving "
-        "receipt use used using take taken taking given undergone treated therapy therapies within last past "
-        "during after start starting day days week weeks month months year years old age aged older over under "
-        "between inclusive time screening enrollment enrolment enrolled registration randomization baseline visit "
-        "female male women men woman man gender genders sex sexes either both status performance score scores scale grade "
-        "eastern cooperative oncology group ecog who karnofsky kps criteria criterion following adequate organ "
-        "function functions defined definition values value laboratory tests test results result bone marrow "
-        "reserve hepatic liver renal kidney haematologic hematologic haematological hematological coagulation "
-        "follows below per "
-        "level levels count counts than least more less most equal upper limit normal uln times absolute serum "
-        "total blood infection infections virus viral disease disorder positive positivity e.g i.e etc their his "
-        "her its if applicable there systemic prior-to informed signed signing cycle adult adults legal "
-        "one two three four five six ",
-    )
-)
+_PLAIN: Final = frozenset(json.loads(Path(__file__).with_name("plain-words.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, slots=True)
