@@ -7,14 +7,16 @@ it). Where even that cannot be told, nothing is drafted and the comment names th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
-from cds.authoring.phrases import FACTS, Fact, Found
+from cds.authoring.phrases import FACTS, Fact, Found, without_window
 
 #: Words that ask a person: consent, willingness, judgement.
 _ASKS_A_PERSON = re.compile(
@@ -40,32 +42,18 @@ _EXCEPTION = re.compile(
 )
 #: What lies ahead is in no record: it adds what a person has to say.
 _AHEAD = re.compile(r"\b(?:expect\w*|planned|planning|plans?|anticipat\w+|intend\w*|scheduled)\b", re.IGNORECASE)
+_DURING = re.compile(r"\bduring (?:the )?(?:study|trial|treatment|participation)", re.IGNORECASE)
+#: The moment at which something is asked: it says nothing of the patient.
+_WHEN_ASKED = re.compile(
+    r"\b(?:at|on|before|by) (?:the )?(?:time|day|date|moment) of (?:signing|providing|obtaining|giving)?[\w\s]{0,25}?"
+    r"(?:consent(?: form)?|\bICF\b|enrol?lment|screening|registration|randomi[sz]ation)",
+    re.IGNORECASE,
+)
 _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible|may)\b", re.IGNORECASE)
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
 #: Words that say nothing that a pattern would have to explain.
-_PLAIN: Final = frozenset(
-    re.findall(
-        r"\S+",
-        "a an the of or and to in on at for from by as is are was were be been being has have had having who whom "
-        "whose that this these those with any all must should shall may can will would not no never before prior "
-        "previous previously first dose doses dosing administration administered medication treatment study trial "
-        "drug patient patients subject subjects participant participants individual individuals person people "
-        "history known confirmed documented diagnosed diagnosis evidence presence received receive receiving "
-        "receipt use used using take taken taking given undergone treated therapy therapies within last past "
-        "during after start starting day days week weeks month months year years old age aged older over under "
-        "between inclusive time screening enrollment enrolment enrolled registration randomization baseline visit "
-        "female male women men woman man gender sex either both status performance score scores scale grade "
-        "eastern cooperative oncology group ecog who karnofsky kps criteria criterion following adequate organ "
-        "function functions defined definition values value laboratory tests test results result bone marrow "
-        "reserve hepatic liver renal kidney haematologic hematologic haematological hematological coagulation "
-        "follows below per "
-        "level levels count counts than least more less most equal upper limit normal uln times absolute serum "
-        "total blood infection infections virus viral disease disorder positive positivity e.g i.e etc their his "
-        "her its if applicable there systemic prior-to informed signed signing cycle adult adults legal "
-        "one two three four five six ",
-    )
-)
+_PLAIN: Final = frozenset(json.loads(Path(__file__).with_name("plain-words.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +181,7 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 def _rest(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
     """The words of a text that no pattern explains."""
     left = list(text)
-    for start, end in spans:
+    for start, end in (*spans, *(at.span() for at in _WHEN_ASKED.finditer(text))):
         left[start:end] = " " * (end - start)
     words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*", "".join(left))
     return [word for word in words if word.lower() not in _PLAIN]
@@ -211,7 +199,10 @@ def _joined(text: str, found: list[Found], keeps_out: bool) -> tuple[str | None,
         joined = _chained(parts, "or" if any(either) else "and")
         if not rest:
             return joined, "all"
-        if any(either) or _OTHERWISE.search(" ".join(rest)):
+        # A further number is a further limit, which may let in whom the first keeps out.
+        limits = [word for word in _rest(without_window(text), []) if word[0].isdigit()]
+        left = [word for word in rest if word in limits]
+        if any(either) or left or _OTHERWISE.search(" ".join(rest)):
             return None, "adds"
         return _chained([joined, "(null as Boolean)"], "and"), "adds"
     adds, narrows = _bearing(text, found)
@@ -256,7 +247,7 @@ def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
     for end, following in [*cuts, (len(text), len(text))]:
         inside = [(max(one[0], start) - start, min(one[1], end) - start) for one in explained]
         rest = _rest(text[start:end], [span for span in inside if span[0] < span[1]])
-        if rest and _AHEAD.search(" ".join(rest)):
+        if (rest and _AHEAD.search(" ".join(rest))) or _DURING.search(text[start:end]):
             adds = True
         elif rest:
             of_fact = any(start <= one.span[0] < end for one in found)

@@ -84,6 +84,11 @@ def window(text: str) -> tuple[str, tuple[int, int]] | None:
     return f"{_FIRST} - {number} {unit}", found.span()
 
 
+def without_window(text: str) -> str:
+    """A text without its look-back windows."""
+    return _WINDOW.sub(" ", text)
+
+
 def _common(name: str, *arguments: str) -> str:
     return f'{_COMMON}."{name}"' + (f"({', '.join(arguments)})" if arguments else "")
 
@@ -438,6 +443,26 @@ def _checkpoint_inhibitors(text: str, kind: str) -> Iterator[Found]:
         yield Found(fact, found.span())
 
 
+_TRANSPLANT = re.compile(
+    r"(?:allo(?:geneic|genic) )?(?:(?:solid )?organ|tissue|bone marrow|(?:hematopoietic |haematopoietic )?stem[- ]cells?)(?: transplant\w*)"
+    r"|allo(?:geneic|genic) (?:solid )?organ|allo(?:geneic|genic)[\w\s-]{0,40}?transplant\w*",
+    re.IGNORECASE,
+)
+
+
+def _transplants(text: str, kind: str) -> Iterator[Found]:
+    """Allogeneic transplants: of organs and of stem cells together, or of one, which their fact alone does not prove."""
+    if kind != EXCLUSION:
+        return
+    both = re.search(r"organ", text, re.IGNORECASE) and re.search(r"stem[- ]cell|bone marrow", text, re.IGNORECASE)
+    asked = _common("Has had an allogeneic transplant")
+    if not both:
+        asked = _common("Unless absent", asked)
+    fact = Fact("transplant", "allogeneic transplant", asked, closed_world=True, stays_open=not both)
+    for found in _TRANSPLANT.finditer(text):
+        yield Found(fact, found.span())
+
+
 _HIV_TEST = ("Negative HIV test", _common("Negative HIV test"))
 _HBSAG = ("Negative HBsAg", _common("Negative HBsAg"))
 
@@ -554,6 +579,7 @@ FACTS: Final[tuple[Finder, ...]] = (
         "Anti-tumour medication since",
         "Has had anti-tumour medication",
         "prior-therapy",
+        unless=r"infection|infectious|auto-?immune|psoriasis|asthma|hypertens",
     ),
     _mentioned(
         r"auto-?immune (?:diseases?|disorders?|conditions?)",
@@ -565,13 +591,5 @@ FACTS: Final[tuple[Finder, ...]] = (
             stays_open=True,
         ),
     ),
-    _mentioned(
-        r"allo(?:geneic|genic)[\w\s-]{0,40}transplant\w*(?: or allogeneic[\w\s-]{0,40}transplant\w*)?|(?:solid )?organ transplant\w*",
-        Fact(
-            "transplant",
-            "allogeneic transplant",
-            _common("Has had an allogeneic transplant"),
-            closed_world=True,
-        ),
-    ),
+    _transplants,
 )
