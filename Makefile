@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench bench-trials agreement translate responses clean
+.PHONY: help install serve test check truth bench bench-trials agreement translate responses clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +29,9 @@ check: $(STAMP) ## lint and types
 	@"$(VENV)/bin/ruff" check .
 	@"$(VENV)/bin/ruff" format --check .
 	@"$(VENV)/bin/mypy"
+
+truth: $(STAMP) ## random patients whose truth is known: what the engine says of each criterion beside it
+	@"$(VENV)/bin/python" -m tests.truth
 
 bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside the JavaScript reference engine
 	@"$(VENV)/bin/python" benchmarks/match.py

@@ -1,0 +1,134 @@
+"""The engine's answers beside the truth, and what became of each criterion over many patients."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+
+from cds.fhir.record import PatientRecord
+from cds.trials.apply import match
+from cds.trials.catalog import Catalog
+from cds.trials.eligibility import CriterionResult
+
+from . import locally_advanced
+from .answers import PRESUMED, Answer
+from .facts import Patient
+
+TRUTHS: dict[str, dict[str, Callable[[Patient], Answer | None]]] = {
+    locally_advanced.TRIAL: dict(locally_advanced.CRITERIA),
+}
+
+Place = tuple[str, str]
+
+
+class Verdict(Enum):
+    """How an answer stands to the truth."""
+
+    RIGHT = "right"
+    WRONG_VERIFIED = "wrong verified"
+    UNKNOWN_THOUGH_DECIDED = "unknown though the data decide"
+    PRESUMED_WRONGLY = "presumed wrongly"
+
+
+def verdict(said: Answer, true: Answer) -> Verdict:
+    """How what the engine said stands to what is true."""
+    if said.outcome == true.outcome and (true.basis is None or said.basis == true.basis):
+        return Verdict.RIGHT
+    if said.outcome == "unknown":
+        return Verdict.UNKNOWN_THOUGH_DECIDED
+    return Verdict.PRESUMED_WRONGLY if said.basis == PRESUMED else Verdict.WRONG_VERIFIED
+
+
+def answers(
+    catalog: Catalog, bundle: Any, now: datetime, first_dose: date, trials: Iterable[str]
+) -> dict[Place, CriterionResult]:
+    """What the engine says of each criterion of some trials, by trial and criterion."""
+    record = PatientRecord.from_bundle(bundle, now=now)
+    answer = match(catalog, record, now=now, first_dose=first_dose, trials=tuple(trials), all_criteria=True)
+    return {(trial.trial, one.criterion.id): one for trial in answer.trials for one in trial.criteria}
+
+
+def truths(patient: Patient, trials: Iterable[str]) -> dict[Place, Answer]:
+    """What is true of each criterion of some trials; those of which the protocols do not say are left out."""
+    computed = ((trial, id_, true(patient)) for trial in trials for id_, true in TRUTHS[trial].items())
+    return {(trial, id_): answer for trial, id_, answer in computed if answer is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An answer that is not the truth."""
+
+    trial: str
+    criterion: str
+    verdict: Verdict
+    said: Answer
+    true: Answer
+    reason: str | None
+
+    @property
+    def place(self) -> Place:
+        return self.trial, self.criterion
+
+    def __str__(self) -> str:
+        because = f" ({self.reason})" if self.reason else ""
+        return f"{self.trial} {self.criterion}: {self.verdict.value}: said {self.said}{because}, true {self.true}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often each outcome and verdict was seen, by trial and criterion."""
+
+    outcomes: Counter[tuple[Place, str]] = field(default_factory=Counter)
+    verdicts: Counter[tuple[Place, Verdict]] = field(default_factory=Counter)
+
+    def add(self, place: Place, said: Answer, seen: Verdict) -> None:
+        self.outcomes[place, said.outcome] += 1
+        self.verdicts[place, seen] += 1
+
+    def wrong(self) -> int:
+        """How many answers are not the truth."""
+        return sum(number for (_, seen), number in self.verdicts.items() if seen is not Verdict.RIGHT)
+
+    def rows(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """Of each trial and criterion the numbers of `HEADINGS`, then the totals."""
+        places = dict.fromkeys(place for place, _ in self.verdicts)
+        total = [0] * len(HEADINGS)
+        for place in places:
+            numbers = self._numbers(place)
+            total = [sum(pair) for pair in zip(total, numbers, strict=True)]
+            yield *place, numbers
+        yield "all", "", tuple(total)
+
+    def _numbers(self, place: Place) -> tuple[int, ...]:
+        outcomes = tuple(self.outcomes[place, outcome] for outcome in OUTCOMES)
+        return (
+            sum(outcomes),
+            *outcomes,
+            *(self.verdicts[place, seen] for seen in Verdict if seen is not Verdict.RIGHT),
+        )
+
+
+OUTCOMES = ("met", "not-met", "unknown", "not-applicable")
+HEADINGS = ("patients", *OUTCOMES, *(seen.value for seen in Verdict if seen is not Verdict.RIGHT))
+
+
+def compare(
+    catalog: Catalog, patient: Patient, bundle: Any, trials: Iterable[str], tally: Tally | None = None
+) -> list[Difference]:
+    """Where the engine's answers for a patient, written as `bundle`, are not the truth."""
+    trials = tuple(trials)
+    said = answers(catalog, bundle, patient.now, patient.first_dose, trials)
+    differences = []
+    for place, true in truths(patient, trials).items():
+        result = said[place]
+        answer = Answer(result.outcome.value, result.basis.value)
+        seen = verdict(answer, true)
+        if tally is not None:
+            tally.add(place, answer, seen)
+        if seen is not Verdict.RIGHT:
+            differences.append(Difference(*place, seen, answer, true, result.reason))
+    return differences
