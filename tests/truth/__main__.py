@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 
 import click
@@ -11,9 +13,11 @@ import orjson
 
 from cds.trials.catalog import Catalog
 
+from .concepts import Concept
+from .dates import When
 from .drawing import patients
-from .facts import Patient
-from .judging import HEADINGS, TRUTHS, Difference, Place, Tally, compare
+from .facts import Fact, Patient
+from .judging import HEADINGS, TRUTHS, Difference, Place, Tally, Verdict, compare
 from .rendering import Style, bundle
 from .shrinking import shrunk
 
@@ -31,10 +35,10 @@ def main(number: int, seed: int, trials: tuple[str, ...], out: Path | None) -> N
     began = time.monotonic()
     catalog = Catalog.load(ROOT / "plandefinitions")
     tally = Tally()
-    first: dict[Place, tuple[Patient, Style, Difference]] = {}
+    first: dict[tuple[Place, Verdict], tuple[Patient, Style, Difference]] = {}
     for patient, style in patients(number, seed):
         for difference in compare(catalog, patient, bundle(patient, style), trials, tally):
-            first.setdefault(difference.place, (patient, style, difference))
+            first.setdefault((difference.place, difference.verdict), (patient, style, difference))
     click.echo(table(tally))
     for patient, style, difference in first.values():
         click.echo(_shown(catalog, patient, style, difference, out))
@@ -66,13 +70,31 @@ def _shown(catalog: Catalog, patient: Patient, style: Style, difference: Differe
 
     small = shrunk(patient, lambda smaller: found(smaller) is not None)
     lines = [f"\n{found(small)}", f"  now {small.now:%Y-%m-%d}, first dose {small.first_dose}"]
-    lines += [f"  {fact}" for fact in small.facts]
+    lines += [f"  {_told(fact)}" for fact in small.facts]
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        path = out / f"{place[0]}-{place[1]}.json"
+        path = out / f"{place[0]}-{place[1]}-{difference.verdict.name.lower()}.json"
         path.write_bytes(orjson.dumps(bundle(small, style), option=orjson.OPT_INDENT_2))
         lines.append(f"  {path}")
     return "\n".join(lines)
+
+
+def _told(fact: Fact) -> str:
+    """A fact in one line, without what it leaves at its default."""
+    parts = [
+        f"{one.name} {_word(getattr(fact, one.name))}" for one in fields(fact) if _said(fact, one.name, one.default)
+    ]
+    return f"{type(fact).__name__}: {', '.join(parts)}"
+
+
+def _said(fact: Fact, name: str, default: object) -> bool:
+    return name != "key" and getattr(fact, name) != default
+
+
+def _word(value: object) -> str:
+    if isinstance(value, When):
+        return value.text
+    return value.name.lower() if isinstance(value, Concept | Enum) else str(value)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ concepts with a tag of its own, for it is never decided on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 SYSTEMS = {
@@ -18,6 +19,7 @@ SYSTEMS = {
     "atc": "http://www.whocc.no/atc",
     "cvx": "http://hl7.org/fhir/sid/cvx",
     "cpt": "http://www.ama-assn.org/go/cpt",
+    "here": "https://trial-match.example/fhir/CodeSystem/observation",
     "ncit": "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl",
 }
 
@@ -43,7 +45,7 @@ def coding(code: str) -> dict[str, str]:
 def codeable(code: str) -> dict[str, Any]:
     """A FHIR CodeableConcept of a code, or of a name alone (``name:AK104``)."""
     system, _, value = code.partition(":")
-    return {"text": value} if system == "name" else {"coding": [coding(code)]}
+    return {"text": value.replace("_", " ")} if system == "name" else {"coding": [coding(code)]}
 
 
 def _concept(name: str, codes: str, tags: str) -> Concept:
@@ -73,6 +75,31 @@ DIAGNOSES = _table(
     metastasis in bone | sct:94222008 icd:C79.51 | distant-metastasis
     metastasis in pelvic lymph nodes | icd:C77.5 sct:94350006 | node-metastasis pelvic
     metastasis in abdominal lymph nodes | icd:C77.2 sct:94519005 | node-metastasis
+    brain metastasis | icd:C79.31 sct:94225005 sct:188462001 | brain
+    spinal cord compression | sct:71286001 icd:G95.20 icd:G95.29 | brain
+    rheumatoid arthritis | icd:M06.9 sct:69896004 | autoimmune
+    Crohn's disease | icd:K50.90 sct:34000006 | autoimmune
+    systemic lupus erythematosus | icd:M32.9 sct:55464009 | autoimmune
+    psoriasis | icd:L40.9 | autoimmune-exception
+    vitiligo | icd:L80 | autoimmune-exception
+    Graves' disease | icd:E05.00 | autoimmune-exception
+    autoimmune thyroiditis | icd:E06.3 | autoimmune-exception replaced
+    type 1 diabetes | icd:E10.9 | autoimmune-exception replaced
+    haemoptysis | sct:66857006 icd:R04.2 | haemoptysis
+    pleural effusion | sct:60046008 icd:J90 icd:J91.0 | effusion
+    ascites | sct:389026000 icd:R18.8 icd:R18.0 | effusion ascites
+    wound | sct:416462003 | wound
+    skin ulcer | sct:46742003 | wound
+    fracture of bone | sct:125605004 | wound
+    acute hepatitis B | icd:B16.9 sct:76795007 | hepatitis-b
+    chronic hepatitis B | icd:B18.1 sct:61977001 | hepatitis-b
+    hepatitis B carrier | sct:235871004 | hepatitis-b-carrier
+    pregnancy | icd:Z33.1 icd:Z34.90 icd:O09.90 | pregnant
+    breastfeeding | sct:413712001 | breastfeeding
+    tubal ligation status | icd:Z98.51 | sterilised
+    acquired absence of cervix and uterus | icd:Z90.710 | sterilised
+    acquired absence of both ovaries | icd:Z90.722 | sterilised-unverified
+    clinical trial participant | icd:Z00.6 sct:428024001 | trial-participant
     viral sinusitis | sct:444814009 | irrelevant
     HIV infection | icd:B20 sct:86406008 icd:Z21 sct:165816005 | hiv
     kidney transplant status | icd:Z94.0 | allogeneic
@@ -93,6 +120,20 @@ PROCEDURES = _table(
     platelet transfusion | sct:12719002 | transfusion
     transfusion of packed red cells | sct:71493000 | transfusion
     transfusion of blood or components | cpt:36430 | transfusion-of-something
+    radiotherapy | sct:108290001 sct:33195004 sct:1156506007 | anti-tumour-procedure
+    brachytherapy | sct:152198000 | anti-tumour-procedure
+    chemotherapy | sct:367336001 | anti-tumour-procedure
+    chemoradiation | sct:703423002 | anti-tumour-procedure
+    radical hysterectomy | sct:116142003 sct:307771009 sct:35955002 cpt:58210 | radical-surgery sterilising
+    total hysterectomy | sct:116140006 cpt:58150 | hysterectomy sterilising
+    cone biopsy of cervix | sct:54535009 sct:36899001 | cone
+    bilateral tubal ligation | sct:287664005 sct:10882000 sct:63626003 | sterilising
+    bilateral oophorectomy | sct:76876009 sct:29827000 | sterilising
+    oophorectomy, not said which | sct:83152002 | one-sided
+    insertion of a central venous catheter | cpt:36556 | central-line
+    insertion of a central line by an unverified code | sct:429799005 | central-line-unverified
+    surgical procedure | sct:387713003 | surgery
+    biopsy | sct:86273004 | biopsy
     transfusion by an unverified code | sct:116859006 sct:116863004 | transfusion-of-something
     """
 )
@@ -121,9 +162,55 @@ DRUGS = _table(
     cadonilimab | name:Cadonilimab name:AK104 name:cadunilumab | checkpoint anti-tumour bispecific
     sintilimab | name:Sintilimab | checkpoint anti-tumour
     utomilumab | name:Utomilumab | costimulating anti-tumour
+    cisplatin | rx:2555 atc:L01XA01 | platinum anti-tumour
+    carboplatin | rx:40048 atc:L01XA02 | platinum anti-tumour
+    paclitaxel | rx:56946 atc:L01CD01 | anti-tumour
+    lenvatinib | rx:1603296 atc:L01EX08 | anti-tumour
+    methotrexate | rx:6851 atc:L01BA01 | other-uses immunosuppressant
+    cyclophosphamide | rx:3002 atc:L01AA01 | other-uses immunosuppressant
+    thalidomide | rx:10432 atc:L04AX02 | other-uses immunosuppressant
+    azathioprine | rx:1256 atc:L04AX01 | immunosuppressant
+    adalimumab | rx:327361 atc:L04AB04 | immunosuppressant
+    mycophenolate | rx:68149 atc:L04AA06 | immunosuppressant
+    thymalfasin | atc:L03AX25 | immunomodulator
+    interferon alfa-2b | atc:L03AB05 | immunomodulator other-uses
+    aldesleukin | atc:L03AC01 | immunomodulator other-uses
+    prednisone | rx:8640 atc:H02AB07 | steroid no-local-form
+    prednisolone | rx:8638 atc:H02AB06 | steroid
+    methylprednisolone | rx:6902 atc:H02AB04 | steroid
+    triamcinolone | rx:10759 atc:H02AB08 | steroid
+    hydrocortisone | rx:5492 atc:H02AB09 | steroid
+    cortisone | rx:2878 atc:H02AB10 | steroid
+    dexamethasone | rx:3264 atc:H02AB02 | steroid
+    betamethasone | rx:1514 atc:H02AB01 | steroid
+    deflazacort | rx:22396 atc:H02AB13 | steroid
+    lamivudine | rx:68244 atc:J05AF05 | antiviral
+    tenofovir disoproxil | rx:300195 atc:J05AF07 | antiviral
+    entecavir | atc:J05AF10 | antiviral
+    levothyroxine | rx:10582 | replacement
     paracetamol | rx:313782 | irrelevant
+    traditional Chinese medicine | name:Traditional_Chinese_medicine_decoction | chinese-medicine
     """
 )
+
+#: The doses in mg that equal 5 mg of prednisone, the least and the greatest that tables give; None where no verified
+#: source says.
+PREDNISONE_5_MG: dict[str, tuple[Decimal, Decimal] | None] = {
+    "prednisone": (Decimal(5), Decimal(5)),
+    "prednisolone": (Decimal(5), Decimal(5)),
+    "methylprednisolone": (Decimal(4), Decimal(4)),
+    "triamcinolone": (Decimal(4), Decimal(4)),
+    "hydrocortisone": (Decimal(20), Decimal(20)),
+    "cortisone": (Decimal(25), Decimal(25)),
+    "dexamethasone": (Decimal("0.75"), Decimal("0.75")),
+    "betamethasone": (Decimal("0.6"), Decimal("0.75")),
+    "deflazacort": None,
+}
+
+
+def named(concepts: tuple[Concept, ...], name: str) -> Concept:
+    """The concept of a name."""
+    return next(concept for concept in concepts if concept.name == name)
 
 
 def tagged(concepts: tuple[Concept, ...], *tags: str) -> tuple[Concept, ...]:

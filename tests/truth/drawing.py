@@ -9,28 +9,45 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from .concepts import DIAGNOSES, DRUGS, PROCEDURES, VACCINES, Concept, tagged
+from .concepts import DIAGNOSES, DRUGS, PREDNISONE_5_MG, PROCEDURES, VACCINES, Concept, named, tagged
 from .dates import When, days_before, months_before
 from .facts import (
+    Allergy,
     Diagnosis,
     Drug,
     Ecog,
     Fact,
     FigoStage,
+    HepatitisBDna,
+    HepatitisBSurfaceAntigen,
     HivTest,
     Identified,
     Karnofsky,
+    Menopause,
     Nodes,
     Operation,
     Patient,
     Person,
+    PregnancyStatus,
+    PregnancyTest,
+    Route,
+    Toxicity,
+    TrialParticipation,
     TumourSize,
     Vaccination,
     Void,
 )
 from .rendering import FIGO_STAGES, Style
 
-_CHARTED = ("MedicationRequest", "MedicationAdministration", "MedicationStatement", "MedicationDispense")
+#: Why a fact may be none, where that is not as of most: no diagnosis but those of the family, no status, no date.
+_VOIDS: dict[type[Fact], tuple[Void, ...]] = {
+    Diagnosis: tuple(Void),
+    Allergy: (Void.ENTERED_IN_ERROR, Void.NEVER_HAPPENED, Void.OTHER_PATIENT),
+    Toxicity: (Void.NEVER_HAPPENED, Void.OTHER_PATIENT, Void.FUTURE),
+    TrialParticipation: (Void.OTHER_PATIENT, Void.FUTURE),
+}
+_COURSES = ("MedicationRequest", "MedicationAdministration", "MedicationStatement")
+_CHARTED = (*_COURSES, "MedicationDispense")
 
 
 def patients(number: int, seed: int) -> Iterator[tuple[Patient, Style]]:
@@ -55,8 +72,10 @@ class Draw:
 
     def patient(self) -> Patient:
         """Facts on some of the criteria, in random order after the person."""
-        facts = [fact for about in _ABOUT if self.random.random() < 0.6 for fact in about(self)]
-        facts += [self._voided(fact) for about in _ABOUT if self.random.random() < 0.15 for fact in about(self)]
+        facts = [
+            fact for about in _ABOUT if self.maybe(0.8 if about is _cervical_cancer else 0.3) for fact in about(self)
+        ]
+        facts += [self._voided(fact) for about in _ABOUT if self.maybe(0.1) for fact in about(self)]
         self.random.shuffle(facts)
         keyed = (replace(fact, key=key) for key, fact in enumerate(facts, 1))
         return Patient(self.now, self.first_dose, (self._person(), *keyed))
@@ -80,6 +99,16 @@ class Draw:
             return When.hour(day, self.random.randrange(24), self.random.choice(("Z", "+08:00", "-05:00")))
         return When.month(day) if form == "month" else When.year(day) if form == "year" else When.day(day)
 
+    def when_before(self, when: When) -> When:
+        """A full date before another."""
+        return When.day(days_before(when.first, self.random.choice((0, 1, 30, 400))))
+
+    def reason(self) -> Concept | None:
+        """Why something was given or done: not said, or for some disease."""
+        if self.maybe(0.5):
+            return None
+        return self.of(DIAGNOSES, "cervix", "irrelevant", "autoimmune")
+
     def of(self, concepts: Sequence[Concept], *tags: str) -> Concept:
         return self.random.choice(tagged(tuple(concepts), *tags) if tags else concepts)
 
@@ -94,7 +123,7 @@ class Draw:
 
     def _voided(self, fact: Fact) -> Fact:
         """A fact made none, for one of the reasons that there are."""
-        reasons = [one for one in Void if one is not Void.FAMILY or isinstance(fact, Diagnosis)]
+        reasons = _VOIDS.get(type(fact), (*tuple(Void)[:3], Void.FUTURE))
         void = self.random.choice(reasons)
         if void is not Void.FUTURE:
             return replace(fact, void=void)
@@ -140,11 +169,168 @@ def _performance(draw: Draw) -> list[Fact]:
     return [Karnofsky(score=90, when=draw.when())] if draw.maybe(0.1) else facts
 
 
+def _drug(draw: Draw, *tags: str, bound: date, routes: Sequence[Route | None] = (None,), ever: bool = False) -> Drug:
+    """A drug of a class, whose course ended near a bound, is running, or is known to have been given once."""
+    what = draw.of(DRUGS, *tags)
+    identified = draw.random.choices(tuple(Identified), (16, 1, 1))[0]
+    charted = draw.random.choice(_CHARTED if ever else _COURSES)
+    last = draw.when(bound)
+    start = last if ever else draw.when_before(last)
+    end: When | None = last
+    if not ever and draw.maybe(0.3) and charted != "MedicationAdministration":
+        end = None
+    reason = None if charted == "MedicationDispense" or identified is not Identified.PLAINLY else draw.reason()
+    route = None if identified is Identified.NOT else draw.random.choice(routes)
+    return Drug(what=what, start=start, end=end, charted=charted, identified=identified, reason=reason, route=route)
+
+
 def _antitumour_drug(draw: Draw) -> list[Fact]:
-    what = draw.of(DRUGS, "checkpoint", "costimulating")
-    identified = draw.random.choice((Identified.PLAINLY,) * 4 + (Identified.IN_A_SENTENCE, Identified.NOT))
-    start = draw.when()
-    return [Drug(what=what, start=start, end=start, identified=identified, charted=draw.random.choice(_CHARTED))]
+    return [_drug(draw, "anti-tumour", bound=draw.first_dose, ever=True)]
+
+
+def _steroids(draw: Draw) -> list[Fact]:
+    """One or two steroids at a time, with doses about the allowed one, mostly by a systemic route."""
+    names = draw.random.sample(sorted(PREDNISONE_5_MG), k=draw.random.choice((1, 1, 2)))
+    facts: list[Fact] = []
+    for name in names:
+        what, table = named(DRUGS, name), PREDNISONE_5_MG[name]
+        drug = _drug(draw, "steroid", bound=days_before(draw.first_dose, draw.random.choice((7, 7, 7, 730))))
+        charted = "MedicationRequest" if drug.charted == "MedicationAdministration" else drug.charted
+        route = draw.random.choice(
+            (Route.ORAL,) * 4 + (Route.INTRAVENOUS, Route.NASAL, Route.INHALED, Route.TOPICAL, None)
+        )
+        tenth = (table or (Decimal(6), Decimal(6)))[draw.random.choice((0, 1))] / 5
+        mg = tenth * draw.random.choice((4, 5, 6, 9, 10, 10, Decimal("10.5"), 12, 20))
+        known = draw.maybe(0.93)
+        facts.append(
+            replace(drug, what=what, charted=charted, route=route, daily_mg=mg if known else None)
+            if drug.identified is not Identified.NOT
+            else drug
+        )
+    return facts
+
+
+def _immunosuppressant(draw: Draw) -> list[Fact]:
+    bound = draw.random.choice((days_before(draw.first_dose, 7), months_before(draw.first_dose, 24)))
+    return [_drug(draw, "immunosuppressant", bound=bound)]
+
+
+def _immunomodulator(draw: Draw) -> list[Fact]:
+    routes = (Route.SUBCUTANEOUS, Route.SUBCUTANEOUS, Route.INTRAVENOUS, Route.INTRAPLEURAL, None)
+    drug = _drug(draw, "immunomodulator", bound=days_before(draw.first_dose, 14), routes=routes)
+    if draw.maybe(0.2):
+        return [replace(drug, what=draw.of(DRUGS, "chinese-medicine"), route=None, reason=None)]
+    return [drug]
+
+
+def _treatment(draw: Draw) -> list[Fact]:
+    what = draw.of(PROCEDURES, "anti-tumour-procedure", "radical-surgery", "hysterectomy", "cone", "biopsy")
+    return [Operation(what=what, when=draw.when(), reason=None if "cone" in what else draw.reason())]
+
+
+def _fertility(draw: Draw) -> list[Fact]:
+    facts: list[Fact] = []
+    if draw.maybe(0.4):
+        if draw.maybe(0.5):
+            facts.append(Operation(what=draw.of(PROCEDURES, "sterilising", "one-sided"), when=draw.when()))
+        else:
+            facts.append(Diagnosis(what=draw.of(DIAGNOSES, "sterilised", "sterilised-unverified"), onset=draw.when()))
+    elif draw.maybe(0.5):
+        last_period = draw.when(months_before(draw.first_dose, 12))
+        fsh = draw.random.choice((True, True, False, None))
+        facts.append(Menopause(last_period=last_period, when=When.day(draw.now.date()), fsh_within_range=fsh))
+    for serum in draw.random.choice(((), (True,), (False,), (False, True))):
+        when = draw.when(days_before(draw.first_dose, 3))
+        facts.append(PregnancyTest(serum=serum, positive=draw.maybe(0.4), when=when))
+    return facts
+
+
+def _pregnancy(draw: Draw) -> list[Fact]:
+    if draw.maybe(0.5):
+        status = draw.random.choice(("pregnant", "not pregnant", "breastfeeding"))
+        return [PregnancyStatus(status=status, when=When.day(days_before(draw.now.date(), draw.random.randrange(20))))]
+    ago = draw.random.choice((10, 60, 700))
+    onset = When.day(days_before(draw.now.date(), ago))
+    course = draw.random.choice(("active", "active", "resolved"))
+    abated = When.day(days_before(draw.now.date(), 5)) if course == "resolved" else None
+    what = draw.of(DIAGNOSES, "pregnant", "breastfeeding")
+    return [Diagnosis(what=what, onset=onset, abated=abated, course=course)]
+
+
+def _allergies(draw: Draw) -> list[Fact]:
+    substance = draw.random.choice(("Cadonilimab", "cadonilimab", "Peanut", "Penicillin"))
+    return [Allergy(substance=substance, plainly=draw.maybe(0.8))]
+
+
+def _problem(draw: Draw) -> list[Fact]:
+    """A problem that is asked about where it is found, active or over."""
+    what = draw.of(DIAGNOSES, "brain", "effusion", "wound")
+    onset = draw.when()
+    if draw.maybe(0.3):
+        over = When.day(draw.now.date())
+        return [Diagnosis(what=what, onset=onset, abated=over, course="resolved")]
+    return [Diagnosis(what=what, onset=onset, certain=draw.maybe(0.9))]
+
+
+def _participation(draw: Draw) -> list[Fact]:
+    status = draw.random.choice(("on-study-intervention", "on-study", "off-study", "off-study", "candidate"))
+    end = draw.when(days_before(draw.first_dose, 28)) if status == "off-study" else None
+    start = draw.when_before(end) if end else draw.when()
+    return [TrialParticipation(status=status, start=start, end=end, registry=draw.maybe(0.2))]
+
+
+def _autoimmune(draw: Draw) -> list[Fact]:
+    """An autoimmune disease, with or without a drug for it."""
+    what = draw.of(DIAGNOSES, "autoimmune", "autoimmune-exception", "autoimmune-exception")
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    if draw.maybe(0.6):
+        bound = months_before(draw.first_dose, 24)
+        drug = _drug(draw, "immunosuppressant", bound=bound)
+        facts.append(
+            drug if drug.reason is None else replace(drug, reason=draw.random.choice((what, what, drug.reason)))
+        )
+    return facts
+
+
+def _haemoptysis(draw: Draw) -> list[Fact]:
+    when = draw.when(months_before(draw.first_dose, 3))
+    return [Diagnosis(what=draw.of(DIAGNOSES, "haemoptysis"), onset=when, abated=when, course="resolved")]
+
+
+def _surgery(draw: Draw) -> list[Fact]:
+    day = min(days_before(draw.first_dose, draw.random.choice((0, 1, 2, 3, 4))), draw.now.date())
+    what = draw.of(PROCEDURES, "central-line", "central-line-unverified", "surgery", "biopsy")
+    when = (
+        When.hour(day, draw.random.randrange(24), "Z") if day < draw.now.date() and draw.maybe(0.5) else When.day(day)
+    )
+    return [Operation(what=what, when=when)]
+
+
+def _hepatitis(draw: Draw) -> list[Fact]:
+    facts: list[Fact] = []
+    if draw.maybe(0.5):
+        what = draw.of(DIAGNOSES, "hepatitis-b", "hepatitis-b", "hepatitis-b-carrier")
+        facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9)))
+        if draw.maybe(0.5):
+            facts.append(HepatitisBDna(amount=draw.random.choice((300, 20_000)), when=draw.when()))
+        if draw.maybe(0.4):
+            facts.append(_drug(draw, "antiviral", bound=draw.first_dose))
+    else:
+        facts.append(HepatitisBSurfaceAntigen(positive=draw.maybe(0.4), when=draw.when()))
+    return facts
+
+
+def _toxicity(draw: Draw) -> list[Fact]:
+    event = draw.random.choice(("Diarrhoea", "Nausea", "Alopecia", "Lymphopenia"))
+    return [
+        Toxicity(
+            event=event,
+            of_a_treatment=draw.maybe(0.7),
+            grade=draw.random.choice((1, 2, 3, None)),
+            resolved=draw.random.choice((True, False, False, None)),
+            when=draw.when(),
+        )
+    ]
 
 
 def _vaccine(draw: Draw) -> list[Fact]:
@@ -180,6 +366,20 @@ _ABOUT: tuple[Callable[[Draw], list[Fact]], ...] = (
     _risk,
     _performance,
     _antitumour_drug,
+    _steroids,
+    _immunosuppressant,
+    _immunomodulator,
+    _treatment,
+    _fertility,
+    _pregnancy,
+    _allergies,
+    _problem,
+    _participation,
+    _autoimmune,
+    _haemoptysis,
+    _surgery,
+    _hepatitis,
+    _toxicity,
     _vaccine,
     _transfusion,
     _transplant,

@@ -53,11 +53,12 @@ class Diagnosis(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Fact):
-    """A procedure that was done; `end` where it lasted."""
+    """A procedure that was done, for a reason that is stated or not; `end` where it lasted."""
 
     what: Concept
     when: When | None
     end: When | None = None
+    reason: Concept | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,22 @@ class Identified(Enum):
     NOT = "by a reference that does not resolve"
 
 
+class Route(Enum):
+    """The way of a drug into the body."""
+
+    ORAL = "26643006"
+    INTRAVENOUS = "47625008"
+    SUBCUTANEOUS = "34206005"
+    NASAL = "46713006"
+    INHALED = "447694001"
+    TOPICAL = "6064005"
+    INTRAPLEURAL = "372469009"
+
+    @property
+    def systemic(self) -> bool:
+        return self in (Route.ORAL, Route.INTRAVENOUS, Route.SUBCUTANEOUS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drug(Fact):
     """A drug that was given or taken, from `start` until `end` (None: it still is), as `charted` says.
@@ -88,6 +105,9 @@ class Drug(Fact):
     end: When | None = None
     charted: str = "MedicationStatement"
     identified: Identified = Identified.PLAINLY
+    route: Route | None = None
+    daily_mg: Decimal | None = None
+    reason: Concept | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +157,77 @@ class HivTest(Fact):
 
     reactive: bool
     when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HepatitisBSurfaceAntigen(Fact):
+    """A test for HBsAg."""
+
+    positive: bool
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HepatitisBDna(Fact):
+    """A hepatitis B virus DNA that was found, in [IU]/mL."""
+
+    amount: int
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PregnancyTest(Fact):
+    """A test for choriogonadotropin in urine or serum."""
+
+    serum: bool
+    positive: bool
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PregnancyStatus(Fact):
+    """That she is, or is not, pregnant; or that she breastfeeds."""
+
+    status: str
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Menopause(Fact):
+    """The day of the last period, and FSH within or below the laboratory's range after menopause, where measured."""
+
+    last_period: When
+    when: When
+    fsh_within_range: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allergy(Fact):
+    """An allergy to a substance, by its name."""
+
+    substance: str
+    plainly: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toxicity(Fact):
+    """An adverse event, of a treatment that is named or not; `resolved` is None where its course is not said."""
+
+    event: str
+    of_a_treatment: bool
+    grade: int | None
+    resolved: bool | None
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialParticipation(Fact):
+    """A part in another study; `end` where it is over."""
+
+    status: str
+    start: When
+    end: When | None = None
+    registry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,26 @@ from typing import Any, TypeVar
 from .concepts import codeable
 from .dates import When
 from .facts import (
+    Allergy,
     Diagnosis,
     Drug,
     Ecog,
     Fact,
     FigoStage,
+    HepatitisBDna,
+    HepatitisBSurfaceAntigen,
     HivTest,
     Identified,
     Karnofsky,
+    Menopause,
     Nodes,
     Operation,
     Patient,
     Person,
+    PregnancyStatus,
+    PregnancyTest,
+    Toxicity,
+    TrialParticipation,
     TumourSize,
     Vaccination,
     Void,
@@ -53,13 +61,35 @@ class Style:
         return Random(f"{getattr(self, aspect)} {aspect} {key}").choice(choices)
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A patient's facts being written in a style."""
+
+    patient: Patient
+    style: Style
+
+    def choice(self, aspect: str, key: int, choices: Sequence[T]) -> T:
+        """One of several ways to write the fact of a key."""
+        return self.style.choice(aspect, key, choices)
+
+    def reason(self, fact: Drug | Operation) -> Resource:
+        """Why a drug was given or an operation done, as a code or as a reference to the diagnosis."""
+        if fact.reason is None:
+            return {}
+        known = [one for one in self.patient.true(Diagnosis) if one.what is fact.reason]
+        if known and self.choice("elements", fact.key, ("reference", "code")) == "reference":
+            return {"reasonReference": [{"reference": f"Condition/condition-{known[0].key}"}]}
+        return {"reasonCode": [codeable(self.choice("codes", fact.key, fact.reason.codes))]}
+
+
 def bundle(patient: Patient, style: Style) -> Resource:
     """The patient's Bundle."""
-    resources = [one for fact in patient.facts for one in _RENDERERS[type(fact)](fact, style)]
+    writing = Writing(patient, style)
+    resources = [one for fact in patient.facts for one in _RENDERERS[type(fact)](fact, writing)]
     return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in resources]}
 
 
-def _person(fact: Person, style: Style) -> list[Resource]:
+def _person(fact: Person, writing: Writing) -> list[Resource]:
     resource: Resource = {"resourceType": "Patient", "id": "woman"}
     if fact.sex:
         resource["gender"] = fact.sex
@@ -72,11 +102,13 @@ def _subject(fact: Fact) -> Resource:
     return {"reference": _SOMEBODY_ELSE if fact.void is Void.OTHER_PATIENT else _ME}
 
 
-def _diagnosis(fact: Diagnosis, style: Style) -> list[Resource]:
-    code = codeable(style.choice("codes", fact.key, fact.what.codes))
+def _diagnosis(fact: Diagnosis, writing: Writing) -> list[Resource]:
+    code = codeable(writing.choice("codes", fact.key, fact.what.codes))
     if fact.void is Void.FAMILY:
         return [_family_history(code, fact)]
-    verification = "confirmed" if fact.certain else style.choice("elements", fact.key, ("provisional", "differential"))
+    verification = (
+        "confirmed" if fact.certain else writing.choice("elements", fact.key, ("provisional", "differential"))
+    )
     if fact.void is Void.ENTERED_IN_ERROR:
         verification = "entered-in-error"
     elif fact.void is Void.NEVER_HAPPENED:
@@ -118,15 +150,16 @@ def _event_status(fact: Fact, *, so: str, never: str) -> str:
     return never if fact.void is Void.NEVER_HAPPENED else so
 
 
-def _operation(fact: Operation, style: Style) -> list[Resource]:
+def _operation(fact: Operation, writing: Writing) -> list[Resource]:
     resource: Resource = {
         "resourceType": "Procedure",
         "id": f"procedure-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "subject": _subject(fact),
-        "code": codeable(style.choice("codes", fact.key, fact.what.codes)),
+        "code": codeable(writing.choice("codes", fact.key, fact.what.codes)),
     }
-    _put_time(resource, "performed", fact.when, fact.end, style.choice("elements", fact.key, ("DateTime", "Period")))
+    resource |= writing.reason(fact)
+    _put_time(resource, "performed", fact.when, fact.end, writing.choice("elements", fact.key, ("DateTime", "Period")))
     return [resource]
 
 
@@ -140,13 +173,13 @@ def _put_time(resource: Resource, name: str, start: When | None, end: When | Non
         resource[f"{name}Period"] = {"start": start.text, "end": (end or start).text}
 
 
-def _vaccination(fact: Vaccination, style: Style) -> list[Resource]:
+def _vaccination(fact: Vaccination, writing: Writing) -> list[Resource]:
     resource: Resource = {
         "resourceType": "Immunization",
         "id": f"immunization-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "patient": _subject(fact),
-        "vaccineCode": codeable(style.choice("codes", fact.key, fact.what.codes)),
+        "vaccineCode": codeable(writing.choice("codes", fact.key, fact.what.codes)),
     }
     if fact.when:
         resource["occurrenceDateTime"] = fact.when.text
@@ -163,7 +196,7 @@ _NEVER_TAKEN = {
 }
 
 
-def _drug(fact: Drug, style: Style) -> list[Resource]:
+def _drug(fact: Drug, writing: Writing) -> list[Resource]:
     running = {
         "MedicationRequest": "active",
         "MedicationStatement": "active",
@@ -178,23 +211,50 @@ def _drug(fact: Drug, style: Style) -> list[Resource]:
     }
     period = {"start": fact.start.text} | ({"end": fact.end.text} if fact.end else {})
     if fact.charted == "MedicationRequest":
-        resource |= {"intent": "order", "authoredOn": fact.start.text}
-        resource["dosageInstruction"] = [{"timing": {"repeat": {"boundsPeriod": period}}}]
-    elif fact.charted == "MedicationDispense":
-        resource["whenHandedOver"] = fact.start.text
-    else:
+        timing = {"repeat": {"boundsPeriod": period}}
+        resource |= {
+            "intent": "order",
+            "authoredOn": fact.start.text,
+            "dosageInstruction": [_dosage(fact, timing, writing)],
+        }
+    elif fact.charted == "MedicationStatement":
         resource["effectivePeriod"] = period
-    return _with_medication(resource, fact, style)
+        if fact.route or fact.daily_mg:
+            resource["dosage"] = [_dosage(fact, {}, writing)]
+    elif fact.charted == "MedicationAdministration":
+        resource["effectivePeriod"] = period
+        if fact.route:
+            resource["dosage"] = {"route": codeable(f"sct:{fact.route.value}")}
+    else:
+        resource["whenHandedOver"] = fact.start.text
+    return _with_medication(resource | writing.reason(fact), fact, writing)
 
 
-def _with_medication(resource: Resource, fact: Drug, style: Style) -> list[Resource]:
+_PER_MG = {"mg": Decimal(1), "ug": Decimal(1000), "g": Decimal("0.001")}
+
+
+def _dosage(fact: Drug, timing: Resource, writing: Writing) -> Resource:
+    """Route, timing and dose: the same amount a day in one dose, in two or in four."""
+    dosage: Resource = {"timing": timing} if timing else {}
+    if fact.route:
+        dosage["route"] = codeable(f"sct:{fact.route.value}")
+    if fact.daily_mg:
+        times = writing.choice("units", fact.key, (1, 2, 4))
+        unit = writing.choice("units", fact.key, tuple(_PER_MG))
+        repeat = {"frequency": times, "period": 1, "periodUnit": "d"} | timing.get("repeat", {})
+        dosage["timing"] = {"repeat": repeat}
+        dosage["doseAndRate"] = [{"doseQuantity": _quantity(fact.daily_mg * _PER_MG[unit] / times, unit)}]
+    return dosage
+
+
+def _with_medication(resource: Resource, fact: Drug, writing: Writing) -> list[Resource]:
     """A drug named in place, in a contained Medication, or in one of its own."""
     if fact.identified is Identified.NOT:
         return [resource | {"medicationReference": {"reference": "Medication/nowhere"}}]
     if fact.identified is Identified.IN_A_SENTENCE:
         return [resource | {"medicationCodeableConcept": {"text": f"was given {fact.what.name} in another hospital"}}]
-    code = codeable(style.choice("codes", fact.key, fact.what.codes))
-    where = style.choice("medications", fact.key, ("in place", "contained", "apart"))
+    code = codeable(writing.choice("codes", fact.key, _drug_codes(fact)))
+    where = writing.choice("medications", fact.key, ("in place", "contained", "apart"))
     if where == "in place":
         return [resource | {"medicationCodeableConcept": code}]
     medication = {"resourceType": "Medication", "id": f"drug-{fact.key}", "code": code}
@@ -202,6 +262,13 @@ def _with_medication(resource: Resource, fact: Drug, style: Style) -> list[Resou
         reference = {"reference": f"#drug-{fact.key}"}
         return [resource | {"contained": [medication], "medicationReference": reference}]
     return [resource | {"medicationReference": {"reference": f"Medication/drug-{fact.key}"}}, medication]
+
+
+def _drug_codes(fact: Drug) -> tuple[str, ...]:
+    """The codes that say the drug and no more: ATC's H02 says of a steroid that it is for systemic use."""
+    if "steroid" in fact.what and not (fact.route and fact.route.systemic):
+        return tuple(code for code in fact.what.codes if not code.startswith("atc:H02"))
+    return fact.what.codes
 
 
 def _observation(fact: Fact, code: str, when: When | None, **elements: Any) -> list[Resource]:
@@ -227,7 +294,7 @@ _ECOG_ANSWERS = ("LA9622-7", "LA9623-5", "LA9624-3", "LA9625-0", "LA9626-8", "LA
 _ECOG_FINDINGS = ("425389002", "422512005", "422894000")
 
 
-def _ecog(fact: Ecog, style: Style) -> list[Resource]:
+def _ecog(fact: Ecog, writing: Writing) -> list[Resource]:
     answer = codeable(f"loinc:{_ECOG_ANSWERS[fact.grade]}")
     values: list[Resource] = [
         {"valueInteger": fact.grade},
@@ -237,18 +304,18 @@ def _ecog(fact: Ecog, style: Style) -> list[Resource]:
     ]
     if fact.grade < len(_ECOG_FINDINGS):
         values.append({"valueCodeableConcept": codeable(f"sct:{_ECOG_FINDINGS[fact.grade]}")})
-    return _observation(fact, "loinc:89247-1", fact.when, **style.choice("elements", fact.key, values))
+    return _observation(fact, "loinc:89247-1", fact.when, **writing.choice("elements", fact.key, values))
 
 
-def _karnofsky(fact: Karnofsky, style: Style) -> list[Resource]:
+def _karnofsky(fact: Karnofsky, writing: Writing) -> list[Resource]:
     return _observation(fact, "loinc:89243-0", fact.when, valueInteger=fact.score)
 
 
-def _tumour_size(fact: TumourSize, style: Style) -> list[Resource]:
-    unit = style.choice("units", fact.key, ("cm", "mm"))
+def _tumour_size(fact: TumourSize, writing: Writing) -> list[Resource]:
+    unit = writing.choice("units", fact.key, ("cm", "mm"))
     value = fact.centimetres * (10 if unit == "mm" else 1)
     quantity = _quantity(value, unit if fact.unit_said else None)
-    form = style.choice("elements", fact.key, ("size", "dimension", "component"))
+    form = writing.choice("elements", fact.key, ("size", "dimension", "component"))
     if form == "component":
         component = [{"code": codeable("loinc:33728-7"), "valueQuantity": quantity}]
         return _observation(fact, "loinc:21889-1", fact.when, component=component)
@@ -256,11 +323,11 @@ def _tumour_size(fact: TumourSize, style: Style) -> list[Resource]:
     return _observation(fact, code, fact.when, valueQuantity=quantity)
 
 
-def _nodes(fact: Nodes, style: Style) -> list[Resource]:
+def _nodes(fact: Nodes, writing: Writing) -> list[Resource]:
     clinical, pathological = (
         ("sct:1229973008", "sct:1229951001") if fact.positive else ("sct:1229967007", "sct:1229947003")
     )
-    code, value = style.choice("codes", fact.key, (("loinc:21906-3", clinical), ("loinc:21900-6", pathological)))
+    code, value = writing.choice("codes", fact.key, (("loinc:21906-3", clinical), ("loinc:21900-6", pathological)))
     return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
 
 
@@ -280,23 +347,122 @@ _FIGO = {
 FIGO_STAGES = tuple(_FIGO)
 
 
-def _figo_stage(fact: FigoStage, style: Style) -> list[Resource]:
-    code = style.choice("codes", fact.key, ("loinc:21908-9", "sct:385361009", "sct:385367008"))
+def _figo_stage(fact: FigoStage, writing: Writing) -> list[Resource]:
+    code = writing.choice("codes", fact.key, ("loinc:21908-9", "sct:385361009", "sct:385367008"))
     return _observation(fact, code, fact.when, valueCodeableConcept=codeable(f"ncit:{_FIGO[fact.stage]}"))
 
 
-def _hiv_test(fact: HivTest, style: Style) -> list[Resource]:
-    code = style.choice("codes", fact.key, ("loinc:31201-7", "loinc:7918-6", "loinc:56888-1", "loinc:62469-2"))
-    return _observation(fact, code, fact.when, valueCodeableConcept=_presence(fact, fact.reactive, style))
+def _hiv_test(fact: HivTest, writing: Writing) -> list[Resource]:
+    code = writing.choice("codes", fact.key, ("loinc:31201-7", "loinc:7918-6", "loinc:56888-1", "loinc:62469-2"))
+    return _observation(fact, code, fact.when, valueCodeableConcept=_presence(fact, fact.reactive, writing))
 
 
-def _presence(fact: Fact, positive: bool, style: Style) -> Resource:
+def _presence(fact: Fact, positive: bool, writing: Writing) -> Resource:
     """Positive or negative, as a finding is coded."""
     codes = ("sct:10828004", "loinc:LA6576-8") if positive else ("sct:260385009", "loinc:LA6577-6")
-    return codeable(style.choice("elements", fact.key, codes))
+    return codeable(writing.choice("elements", fact.key, codes))
 
 
-_RENDERERS: dict[type[Fact], Callable[[Any, Style], list[Resource]]] = {
+def _surface_antigen(fact: HepatitisBSurfaceAntigen, writing: Writing) -> list[Resource]:
+    value = _presence(fact, fact.positive, writing)
+    return _observation(fact, "loinc:5195-3", fact.when, valueCodeableConcept=value)
+
+
+def _hepatitis_b_dna(fact: HepatitisBDna, writing: Writing) -> list[Resource]:
+    return _observation(fact, "loinc:42595-9", fact.when, valueQuantity=_quantity(fact.amount, "[IU]/mL"))
+
+
+def _pregnancy_test(fact: PregnancyTest, writing: Writing) -> list[Resource]:
+    codes = ("loinc:2118-8", "loinc:80385-8", "loinc:2110-5") if fact.serum else ("loinc:2106-3", "loinc:80384-1")
+    code = writing.choice("codes", fact.key, codes)
+    return _observation(fact, code, fact.when, valueCodeableConcept=_presence(fact, fact.positive, writing))
+
+
+_STATUSES = {
+    "pregnant": ("loinc:82810-3", "sct:77386006"),
+    "not pregnant": ("loinc:82810-3", "sct:60001007"),
+    "breastfeeding": ("loinc:63895-7", "sct:413712001"),
+}
+
+
+def _pregnancy_status(fact: PregnancyStatus, writing: Writing) -> list[Resource]:
+    code, value = _STATUSES[fact.status]
+    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
+
+
+def _menopause(fact: Menopause, writing: Writing) -> list[Resource]:
+    period = _observation(fact, "loinc:8665-2", fact.when, valueDateTime=fact.last_period.text)
+    if fact.fsh_within_range is None:
+        return period
+    unit = "[IU]/L"
+    limits = {"low": _quantity(Decimal("25.8"), unit), "high": _quantity(Decimal("134.8"), unit)}
+    (fsh,) = _observation(
+        fact,
+        "loinc:15067-2",
+        fact.when,
+        valueQuantity=_quantity(61 if fact.fsh_within_range else 8, unit),
+        referenceRange=[limits | {"text": "postmenopausal"}],
+    )
+    return [*period, fsh | {"id": f"fsh-{fact.key}"}]
+
+
+def _allergy(fact: Allergy, writing: Writing) -> list[Resource]:
+    verification = {Void.ENTERED_IN_ERROR: "entered-in-error", Void.NEVER_HAPPENED: "refuted"}
+    status = verification.get(fact.void, "confirmed") if fact.void else "confirmed"
+    text = fact.substance if fact.plainly else f"reacted to {fact.substance} or something else"
+    return [
+        {
+            "resourceType": "AllergyIntolerance",
+            "id": f"allergy-{fact.key}",
+            "patient": _subject(fact),
+            "code": {"text": text},
+            "verificationStatus": {
+                "coding": [{"system": f"{_TERMINOLOGY}/allergyintolerance-verification", "code": status}]
+            },
+        }
+    ]
+
+
+_GRADE = "http://hl7.org/fhir/us/ctcae/StructureDefinition/ctcae-grade"
+_GRADES = "http://hl7.org/fhir/us/ctcae/CodeSystem/ctcae-grade-code-system"
+
+
+def _toxicity(fact: Toxicity, writing: Writing) -> list[Resource]:
+    resource: Resource = {
+        "resourceType": "AdverseEvent",
+        "id": f"event-{fact.key}",
+        "actuality": "potential" if fact.void is Void.NEVER_HAPPENED else "actual",
+        "subject": _subject(fact),
+        "event": {"text": fact.event},
+        "date": fact.when.text,
+    }
+    if fact.of_a_treatment:
+        resource["suspectEntity"] = [{"instance": {"reference": "MedicationAdministration/earlier"}}]
+    if fact.grade is not None:
+        grade = {"coding": [{"system": _GRADES, "code": str(fact.grade)}]}
+        resource["extension"] = [{"url": _GRADE, "valueCodeableConcept": grade}]
+    if fact.resolved is not None:
+        outcome = "resolved" if fact.resolved else "ongoing"
+        resource["outcome"] = {"coding": [{"system": f"{_TERMINOLOGY}/adverse-event-outcome", "code": outcome}]}
+    return [resource]
+
+
+def _participation(fact: TrialParticipation, writing: Writing) -> list[Resource]:
+    period = {"start": fact.start.text} | ({"end": fact.end.text} if fact.end else {})
+    study = {"reference": "ResearchStudy/other"} | ({"display": "Observational registry"} if fact.registry else {})
+    return [
+        {
+            "resourceType": "ResearchSubject",
+            "id": f"subject-{fact.key}",
+            "status": fact.status,
+            "individual": _subject(fact),
+            "study": study,
+            "period": period,
+        }
+    ]
+
+
+_RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
     Person: _person,
     Diagnosis: _diagnosis,
     Operation: _operation,
@@ -308,4 +474,12 @@ _RENDERERS: dict[type[Fact], Callable[[Any, Style], list[Resource]]] = {
     Nodes: _nodes,
     FigoStage: _figo_stage,
     HivTest: _hiv_test,
+    HepatitisBSurfaceAntigen: _surface_antigen,
+    HepatitisBDna: _hepatitis_b_dna,
+    PregnancyTest: _pregnancy_test,
+    PregnancyStatus: _pregnancy_status,
+    Menopause: _menopause,
+    Allergy: _allergy,
+    Toxicity: _toxicity,
+    TrialParticipation: _participation,
 }
