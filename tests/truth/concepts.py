@@ -75,7 +75,20 @@ DIAGNOSES = _table(
     metastasis in bone | sct:94222008 icd:C79.51 | distant-metastasis
     metastasis in pelvic lymph nodes | icd:C77.5 sct:94350006 | node-metastasis pelvic
     metastasis in abdominal lymph nodes | icd:C77.2 sct:94519005 | node-metastasis
-    brain metastasis | icd:C79.31 sct:94225005 sct:188462001 | brain
+    recurrence of cervical cancer | sct:314970000 | cervix recurrence
+    extensive small cell lung cancer | sct:683991000119103 | small-cell extensive other-malignancy
+    small cell lung cancer, stage 1 | sct:67811000119102 | small-cell stage-one other-malignancy
+    small cell lung cancer, stage 4 | sct:67841000119103 | small-cell other-malignancy
+    small cell lung cancer | sct:254632001 sct:15955901000119104 | small-cell other-malignancy
+    extensive small cell lung cancer, unverified | ncit:C9049 | small-cell other-malignancy-unverified
+    lung cancer | icd:C34.90 icd:C34.10 icd:C34.91 | lung other-malignancy
+    non-small cell lung cancer | sct:254637007 | non-small-cell other-malignancy
+    hepatocellular carcinoma | icd:C22.0 sct:109841003 | liver other-malignancy
+    hepatocellular carcinoma, mixed or fibrolamellar | sct:274902006 sct:253018005 | liver-variant other-malignancy
+    primary carcinoma of liver | sct:187769009 sct:93870000 | liver-unstated other-malignancy
+    intrahepatic bile duct carcinoma | icd:C22.1 | liver-other other-malignancy
+    hepatic encephalopathy | sct:13920009 icd:K76.82 | encephalopathy
+    brain metastasis | icd:C79.31 sct:94225005 sct:188462001 | brain distant-metastasis
     spinal cord compression | sct:71286001 icd:G95.20 icd:G95.29 | brain
     rheumatoid arthritis | icd:M06.9 sct:69896004 | autoimmune
     Crohn's disease | icd:K50.90 sct:34000006 | autoimmune
@@ -162,17 +175,18 @@ DRUGS = _table(
     cadonilimab | name:Cadonilimab name:AK104 name:cadunilumab | checkpoint anti-tumour bispecific
     sintilimab | name:Sintilimab | checkpoint anti-tumour
     utomilumab | name:Utomilumab | costimulating anti-tumour
+    etoposide | rx:4179 atc:L01CB01 | anti-tumour
     cisplatin | rx:2555 atc:L01XA01 | platinum anti-tumour
     carboplatin | rx:40048 atc:L01XA02 | platinum anti-tumour
     paclitaxel | rx:56946 atc:L01CD01 | anti-tumour
     lenvatinib | rx:1603296 atc:L01EX08 | anti-tumour
     methotrexate | rx:6851 atc:L01BA01 | other-uses immunosuppressant
     cyclophosphamide | rx:3002 atc:L01AA01 | other-uses immunosuppressant
-    thalidomide | rx:10432 atc:L04AX02 | other-uses immunosuppressant
+    thalidomide | rx:10432 atc:L04AX02 | immunosuppressant
     azathioprine | rx:1256 atc:L04AX01 | immunosuppressant
     adalimumab | rx:327361 atc:L04AB04 | immunosuppressant
     mycophenolate | rx:68149 atc:L04AA06 | immunosuppressant
-    thymalfasin | atc:L03AX25 | immunomodulator
+    thymalfasin | atc:L03AX25 | immunomodulator other-uses
     interferon alfa-2b | atc:L03AB05 | immunomodulator other-uses
     aldesleukin | atc:L03AC01 | immunomodulator other-uses
     prednisone | rx:8640 atc:H02AB07 | steroid no-local-form
@@ -180,10 +194,10 @@ DRUGS = _table(
     methylprednisolone | rx:6902 atc:H02AB04 | steroid
     triamcinolone | rx:10759 atc:H02AB08 | steroid
     hydrocortisone | rx:5492 atc:H02AB09 | steroid
-    cortisone | rx:2878 atc:H02AB10 | steroid
+    cortisone | rx:2878 atc:H02AB10 | steroid no-local-form
     dexamethasone | rx:3264 atc:H02AB02 | steroid
     betamethasone | rx:1514 atc:H02AB01 | steroid
-    deflazacort | rx:22396 atc:H02AB13 | steroid
+    deflazacort | rx:22396 atc:H02AB13 | steroid no-local-form
     lamivudine | rx:68244 atc:J05AF05 | antiviral
     tenofovir disoproxil | rx:300195 atc:J05AF07 | antiviral
     entecavir | atc:J05AF10 | antiviral

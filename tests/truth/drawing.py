@@ -13,7 +13,9 @@ from .concepts import DIAGNOSES, DRUGS, PREDNISONE_5_MG, PROCEDURES, VACCINES, C
 from .dates import When, days_before, months_before
 from .facts import (
     Allergy,
+    ChildPugh,
     Diagnosis,
+    DiseaseStatus,
     Drug,
     Ecog,
     Fact,
@@ -23,9 +25,13 @@ from .facts import (
     HivTest,
     Identified,
     Karnofsky,
+    LiverFinding,
+    LiverRemnant,
     Menopause,
+    Metastases,
     Nodes,
     Operation,
+    Part,
     Patient,
     Person,
     PregnancyStatus,
@@ -72,9 +78,7 @@ class Draw:
 
     def patient(self) -> Patient:
         """Facts on some of the criteria, in random order after the person."""
-        facts = [
-            fact for about in _ABOUT if self.maybe(0.8 if about is _cervical_cancer else 0.3) for fact in about(self)
-        ]
+        facts = [fact for about in _ABOUT if self.maybe(0.8 if about is _cancer else 0.3) for fact in about(self)]
         facts += [self._voided(fact) for about in _ABOUT if self.maybe(0.1) for fact in about(self)]
         self.random.shuffle(facts)
         keyed = (replace(fact, key=key) for key, fact in enumerate(facts, 1))
@@ -135,13 +139,81 @@ class Draw:
         return replace(fact, void=void, **dated, **cleared)
 
 
+def _cancer(draw: Draw) -> list[Fact]:
+    """The cancer for which she is here."""
+    about = draw.random.choice((_cervical_cancer, _cervical_cancer, _cervical_cancer, _lung_cancer, _liver_cancer))
+    return about(draw)
+
+
 def _cervical_cancer(draw: Draw) -> list[Fact]:
     what = draw.of(DIAGNOSES, "cervix", "cervix-in-situ")
     return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
 
 
+def _lung_cancer(draw: Draw) -> list[Fact]:
+    """A lung cancer, and sometimes platinum, progression and M1."""
+    what = draw.of(DIAGNOSES, "small-cell", "small-cell", "lung", "non-small-cell")
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    if draw.maybe(0.7):
+        drug = _drug(draw, "platinum", bound=days_before(draw.first_dose, 90), ever=True)
+        facts.append(replace(drug, reason=None))
+    if draw.maybe(0.6):
+        status = draw.random.choice(("worsened", "worsened", "stable", "improved"))
+        facts.append(DiseaseStatus(status=status, when=draw.when(days_before(draw.first_dose, 60))))
+    if draw.maybe(0.2):
+        facts.append(Metastases(present=draw.maybe(0.7), when=draw.when()))
+    return facts
+
+
+def _liver_cancer(draw: Draw) -> list[Fact]:
+    """A liver cancer, and parts of a Child-Pugh score."""
+    what = draw.of(DIAGNOSES, "liver", "liver-variant", "liver-unstated", "liver-other")
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    mild = draw.maybe(0.6)
+    for part, values in _LIVER_VALUES.items():
+        if draw.maybe(0.85):
+            value = Decimal(draw.random.choice(values[:3] if mild else values))
+            facts.append(LiverFinding(part=part, value=value, when=draw.when()))
+    if draw.maybe(0.2):
+        facts.append(ChildPugh(score=draw.random.choice((5, 6, 7, 8)), when=draw.when()))
+    if draw.maybe(0.2):
+        facts.append(Diagnosis(what=draw.of(DIAGNOSES, "ascites", "encephalopathy"), onset=draw.when()))
+    if draw.maybe(0.5):
+        percent = Decimal(draw.random.choice(("30", "34.9", "35", "36", "52")))
+        facts.append(LiverRemnant(percent=percent, when=draw.when(), unit_said=draw.maybe(0.9)))
+    return facts
+
+
+#: Values on both sides of the limits of the Child-Pugh score, mild ones first.
+_LIVER_VALUES = {
+    Part.BILIRUBIN: ("1.1", "1.9", "2.0", "2.9", "3.1", "4"),
+    Part.ALBUMIN: ("4.1", "3.6", "3.5", "2.8", "2.7"),
+    Part.INR: ("1.1", "1.6", "1.7", "2.3", "2.4"),
+    Part.ASCITES: ("1", "1", "2", "3"),
+    Part.ENCEPHALOPATHY: ("1", "1", "2", "3"),
+}
+
+
+def _spread(draw: Draw) -> list[Fact]:
+    if draw.maybe(0.5):
+        return [Metastases(present=draw.maybe(0.6), when=draw.when())]
+    return [Diagnosis(what=draw.of(DIAGNOSES, "distant-metastasis"), onset=draw.when(), certain=draw.maybe(0.9))]
+
+
+#: Malignancies that no trial is about.
+_OTHER_CANCERS = tuple(
+    named(DIAGNOSES, name)
+    for name in (
+        "malignant neoplasm of breast",
+        "basal cell carcinoma of skin",
+        "squamous cell carcinoma of skin",
+        "malignant neoplastic disease",
+    )
+)
+
+
 def _other_cancer(draw: Draw) -> list[Fact]:
-    what = draw.of(DIAGNOSES, "other-malignancy", "unstated-malignancy")
+    what = draw.random.choice(_OTHER_CANCERS)
     bound = months_before(draw.first_dose, 60)
     onset = draw.when(bound) if draw.maybe(0.7) else None
     recorded = draw.when(bound) if draw.maybe(0.5) else None
@@ -361,8 +433,9 @@ def _irrelevant(draw: Draw) -> list[Fact]:
 
 
 _ABOUT: tuple[Callable[[Draw], list[Fact]], ...] = (
-    _cervical_cancer,
+    _cancer,
     _other_cancer,
+    _spread,
     _risk,
     _performance,
     _antitumour_drug,

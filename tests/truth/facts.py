@@ -230,6 +230,58 @@ class TrialParticipation(Fact):
     registry: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metastases(Fact):
+    """The category of distant metastasis: M1 or M0."""
+
+    present: bool
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiseaseStatus(Fact):
+    """How the cancer responds: ``worsened``, ``stable`` or ``improved``."""
+
+    status: str
+    when: When
+
+
+class Part(Enum):
+    """A part of the Child-Pugh score."""
+
+    BILIRUBIN = "bilirubin in mg/dL"
+    ALBUMIN = "albumin in g/dL"
+    INR = "international normalised ratio"
+    ASCITES = "ascites: 1 none, 2 slight, 3 moderate or more"
+    ENCEPHALOPATHY = "encephalopathy: 1 none, 2 grade 1 to 2, 3 grade 3 to 4"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiverFinding(Fact):
+    """A part of the Child-Pugh score; of ascites and encephalopathy `value` is the points."""
+
+    part: Part
+    value: Decimal
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildPugh(Fact):
+    """A Child-Pugh score as recorded."""
+
+    score: int
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiverRemnant(Fact):
+    """The share of the liver that would stay after resection, in percent."""
+
+    percent: Decimal
+    when: When
+    unit_said: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
     """What is known of a patient at `now`, before a first dose."""

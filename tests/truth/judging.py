@@ -10,16 +10,18 @@ from enum import Enum
 from typing import Any
 
 from cds.fhir.record import PatientRecord
-from cds.trials.apply import match
+from cds.trials.apply import evaluate_record, match
 from cds.trials.catalog import Catalog
-from cds.trials.eligibility import CriterionResult
 
-from . import locally_advanced
-from .answers import PRESUMED, Answer
+from . import hepatocellular, locally_advanced, recurrent_cervical, small_cell_lung
+from .answers import PRESUMED, Answer, required
 from .facts import Patient
 
 TRUTHS: dict[str, dict[str, Callable[[Patient], Answer | None]]] = {
-    locally_advanced.TRIAL: dict(locally_advanced.CRITERIA),
+    locally_advanced.TRIAL: locally_advanced.CRITERIA,
+    recurrent_cervical.TRIAL: recurrent_cervical.CRITERIA,
+    small_cell_lung.TRIAL: small_cell_lung.CRITERIA,
+    hepatocellular.TRIAL: hepatocellular.CRITERIA | hepatocellular.CONVERSION,
 }
 
 Place = tuple[str, str]
@@ -43,13 +45,29 @@ def verdict(said: Answer, true: Answer) -> Verdict:
     return Verdict.PRESUMED_WRONGLY if said.basis == PRESUMED else Verdict.WRONG_VERIFIED
 
 
-def answers(
-    catalog: Catalog, bundle: Any, now: datetime, first_dose: date, trials: Iterable[str]
-) -> dict[Place, CriterionResult]:
-    """What the engine says of each criterion of some trials, by trial and criterion."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the engine says of a criterion, and why where it says so."""
+
+    answer: Answer
+    reason: str | None = None
+
+
+def answers(catalog: Catalog, bundle: Any, now: datetime, first_dose: date, trials: Iterable[str]) -> dict[Place, Said]:
+    """What the engine says of each criterion of some trials, also of those that are not asked at entry."""
     record = PatientRecord.from_bundle(bundle, now=now)
-    answer = match(catalog, record, now=now, first_dose=first_dose, trials=tuple(trials), all_criteria=True)
-    return {(trial.trial, one.criterion.id): one for trial in answer.trials for one in trial.criteria}
+    said = match(catalog, record, now=now, first_dose=first_dose, trials=tuple(trials), all_criteria=True)
+    found = {
+        (trial.trial, one.criterion.id): Said(Answer(one.outcome.value, one.basis.value), one.reason)
+        for trial in said.trials
+        for one in trial.criteria
+    }
+    if hepatocellular.TRIAL in trials:
+        logic = catalog.trials[hepatocellular.TRIAL].logic
+        evaluation = evaluate_record(catalog, record, now=now, first_dose=first_dose)
+        for id_ in hepatocellular.CONVERSION:
+            found[hepatocellular.TRIAL, id_] = Said(required(evaluation.value(logic[id_].answer)))
+    return found
 
 
 def truths(patient: Patient, trials: Iterable[str]) -> dict[Place, Answer]:
@@ -124,11 +142,9 @@ def compare(
     said = answers(catalog, bundle, patient.now, patient.first_dose, trials)
     differences = []
     for place, true in truths(patient, trials).items():
-        result = said[place]
-        answer = Answer(result.outcome.value, result.basis.value)
-        seen = verdict(answer, true)
+        seen = verdict(said[place].answer, true)
         if tally is not None:
-            tally.add(place, answer, seen)
+            tally.add(place, said[place].answer, seen)
         if seen is not Verdict.RIGHT:
-            differences.append(Difference(*place, seen, answer, true, result.reason))
+            differences.append(Difference(*place, seen, said[place].answer, true, said[place].reason))
     return differences

@@ -18,6 +18,7 @@ from .facts import (
     HivTest,
     Identified,
     Menopause,
+    Metastases,
     Nodes,
     Operation,
     Patient,
@@ -75,9 +76,13 @@ def cervical_cancer(patient: Patient) -> Answer:
     return required(False if any(fact.certain for fact in in_situ) else None)
 
 
-def high_risk(patient: Patient) -> Answer:
+def high_risk(patient: Patient) -> Answer | None:
     """I6: a tumour over 5 cm, metastatic lymph nodes, or stage IV: any of them."""
-    return required(some([large_tumour(patient), nodal(patient), stage_four(patient)]))
+    value = some([large_tumour(patient), nodal(patient), stage_four(patient)])
+    spread = [one for one in patient.true(Diagnosis) if "distant-metastasis" in one.what]
+    if value is not True and (spread or any(patient.true(Metastases))):
+        return None  # what a distant metastasis says of the stage is not said
+    return required(value)
 
 
 def large_tumour(patient: Patient) -> Known:
@@ -117,7 +122,7 @@ def performance(patient: Patient) -> Answer:
     return required(ecog_at_most_one(patient))
 
 
-def other_malignancy(patient: Patient) -> Answer:
+def other_malignancy(patient: Patient) -> Answer | None:
     """E6: another malignancy within 5 years; of a cured skin carcinoma a person has to say that it is cured."""
     bound = months_before(patient.first_dose, 60)
 
@@ -128,7 +133,10 @@ def other_malignancy(patient: Patient) -> Answer:
         open_ = "unstated-malignancy" in fact.what or "exception" in fact.what or not fact.certain
         return None if open_ and within is not False else within
 
-    return barred(some(counts(fact) for fact in patient.true(Diagnosis)))
+    value = some(counts(fact) for fact in patient.true(Diagnosis))
+    if value is not True and any("other-malignancy-unverified" in one.what for one in patient.true(Diagnosis)):
+        return None
+    return barred(value)
 
 
 def live_vaccine(patient: Patient) -> Answer:
@@ -185,6 +193,8 @@ def untreated(patient: Patient) -> Answer | None:
     """I4: no earlier systemic or local anti-tumour treatment of the cervical cancer."""
     if not diagnosed(patient, "cervix"):
         return None  # of which cancer no treatment may be on record is not said
+    if any("unstated-malignancy" in one.what for one in patient.true(Diagnosis)):
+        return None  # it may be the same cancer
     return barred(
         some(
             [
@@ -209,6 +219,8 @@ def _operated(patient: Patient, operation: Operation) -> Known:
     """Whether an operation treated the cervical cancer; an excision or a simple hysterectomy may have."""
     if "cone" in operation.what:
         return None
+    if "radical-surgery" in operation.what and operation.reason is None:
+        return True
     reason = for_the_cancer(patient, operation)
     if "hysterectomy" in operation.what and operation.reason is None:
         reason = None

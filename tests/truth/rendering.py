@@ -12,7 +12,9 @@ from .concepts import codeable
 from .dates import When
 from .facts import (
     Allergy,
+    ChildPugh,
     Diagnosis,
+    DiseaseStatus,
     Drug,
     Ecog,
     Fact,
@@ -22,9 +24,13 @@ from .facts import (
     HivTest,
     Identified,
     Karnofsky,
+    LiverFinding,
+    LiverRemnant,
     Menopause,
+    Metastases,
     Nodes,
     Operation,
+    Part,
     Patient,
     Person,
     PregnancyStatus,
@@ -462,6 +468,50 @@ def _participation(fact: TrialParticipation, writing: Writing) -> list[Resource]
     ]
 
 
+def _metastases(fact: Metastases, writing: Writing) -> list[Resource]:
+    code = writing.choice("codes", fact.key, ("loinc:21907-1", "loinc:21901-4"))
+    value = "sct:1229903009" if fact.present else "sct:1229901006"
+    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
+
+
+_RESPONSES = {"worsened": "sct:271299001", "stable": "sct:359746009", "improved": "sct:268910001"}
+
+
+def _disease_status(fact: DiseaseStatus, writing: Writing) -> list[Resource]:
+    code = writing.choice("codes", fact.key, ("loinc:97509-4", "loinc:88040-1"))
+    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(_RESPONSES[fact.status]))
+
+
+def _liver_finding(fact: LiverFinding, writing: Writing) -> list[Resource]:
+    """A part of the Child-Pugh score: a laboratory's value in either unit, or points."""
+    if fact.part in (Part.ASCITES, Part.ENCEPHALOPATHY):
+        return _observation(fact, f"here:child-pugh-{fact.part.name.lower()}", fact.when, valueInteger=int(fact.value))
+    code, unit, factor = writing.choice("units", fact.key, _LABORATORY[fact.part])
+    return _observation(fact, code, fact.when, valueQuantity=_quantity(fact.value * factor, unit))
+
+
+_LABORATORY = {
+    Part.BILIRUBIN: (("loinc:1975-2", "mg/dL", Decimal(1)), ("loinc:14631-6", "umol/L", Decimal("17.1"))),
+    Part.ALBUMIN: (("loinc:1751-7", "g/dL", Decimal(1)), ("loinc:1751-7", "g/L", Decimal(10))),
+    Part.INR: (("loinc:6301-6", "{INR}", Decimal(1)), ("loinc:34714-6", "1", Decimal(1))),
+}
+
+
+def _child_pugh(fact: ChildPugh, writing: Writing) -> list[Resource]:
+    values: list[Resource] = [
+        {"valueInteger": fact.score},
+        {"valueQuantity": _quantity(fact.score, "{score}")},
+    ]
+    return _observation(fact, "loinc:98153-0", fact.when, **writing.choice("elements", fact.key, values))
+
+
+def _liver_remnant(fact: LiverRemnant, writing: Writing) -> list[Resource]:
+    unit = writing.choice("units", fact.key, ("%", "1"))
+    value = fact.percent * (Decimal("0.01") if unit == "1" and fact.unit_said else 1)
+    quantity = _quantity(value, unit if fact.unit_said else None)
+    return _observation(fact, "here:future-liver-remnant", fact.when, valueQuantity=quantity)
+
+
 _RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
     Person: _person,
     Diagnosis: _diagnosis,
@@ -482,4 +532,9 @@ _RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
     Allergy: _allergy,
     Toxicity: _toxicity,
     TrialParticipation: _participation,
+    Metastases: _metastases,
+    DiseaseStatus: _disease_status,
+    LiverFinding: _liver_finding,
+    ChildPugh: _child_pugh,
+    LiverRemnant: _liver_remnant,
 }
