@@ -80,7 +80,7 @@ DIAGNOSES = _table(
     small cell lung cancer, stage 1 | sct:67811000119102 | small-cell stage-one other-malignancy
     small cell lung cancer, stage 4 | sct:67841000119103 | small-cell other-malignancy
     small cell lung cancer | sct:254632001 sct:15955901000119104 | small-cell other-malignancy
-    extensive small cell lung cancer, unverified | ncit:C9049 | small-cell other-malignancy-unverified
+    extensive small cell lung cancer, unverified | ncit:C9049 | small-cell-unverified other-malignancy-unverified
     lung cancer | icd:C34.90 icd:C34.10 icd:C34.91 | lung other-malignancy
     non-small cell lung cancer | sct:254637007 | non-small-cell other-malignancy
     hepatocellular carcinoma | icd:C22.0 sct:109841003 | liver other-malignancy

@@ -152,7 +152,7 @@ def _cervical_cancer(draw: Draw) -> list[Fact]:
 
 def _lung_cancer(draw: Draw) -> list[Fact]:
     """A lung cancer, and sometimes platinum, progression and M1."""
-    what = draw.of(DIAGNOSES, "small-cell", "small-cell", "lung", "non-small-cell")
+    what = draw.of(DIAGNOSES, "small-cell", "small-cell-unverified", "lung", "non-small-cell")
     facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
     if draw.maybe(0.7):
         drug = _drug(draw, "platinum", bound=days_before(draw.first_dose, 90), ever=True)
@@ -297,7 +297,8 @@ def _immunomodulator(draw: Draw) -> list[Fact]:
 
 def _treatment(draw: Draw) -> list[Fact]:
     what = draw.of(PROCEDURES, "anti-tumour-procedure", "radical-surgery", "hysterectomy", "cone", "biopsy")
-    return [Operation(what=what, when=draw.when(), reason=None if "cone" in what else draw.reason())]
+    tells_by_itself = "cone" in what or "radical-surgery" in what
+    return [Operation(what=what, when=draw.when(), reason=None if tells_by_itself else draw.reason())]
 
 
 def _fertility(draw: Draw) -> list[Fact]:

@@ -469,8 +469,10 @@ def _participation(fact: TrialParticipation, writing: Writing) -> list[Resource]
 
 
 def _metastases(fact: Metastases, writing: Writing) -> list[Resource]:
-    code = writing.choice("codes", fact.key, ("loinc:21907-1", "loinc:21901-4"))
-    value = "sct:1229903009" if fact.present else "sct:1229901006"
+    clinical, pathological = ("loinc:21907-1", "sct:1229903009"), ("loinc:21901-4", "sct:1229916009")
+    if not fact.present:
+        return _observation(fact, "loinc:21907-1", fact.when, valueCodeableConcept=codeable("sct:1229901006"))
+    code, value = writing.choice("codes", fact.key, (clinical, pathological))
     return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
 
 

@@ -22,12 +22,14 @@ def extensive_small_cell(patient: Patient) -> Answer | None:
     if first_stage is not False:
         return required(False if first_stage else None)
     small, other_type = diagnosed(patient, "small-cell"), diagnosed(patient, "non-small-cell")
+    if diagnosed(patient, "small-cell-unverified") is not False:
+        return UNKNOWN
     return required(False if small is False and other_type else None)
 
 
 def _others_of_small_cell(patient: Patient) -> bool:
     """Whether a lung cancer that is not said to be of stage I stands beside one that is."""
-    others = ("small-cell", "non-small-cell", "lung")
+    others = ("small-cell", "small-cell-unverified", "non-small-cell", "lung")
     found = (one.what for one in patient.true(Diagnosis))
     return any("stage-one" not in what and any(tag in what for tag in others) for what in found)
 
