@@ -15,6 +15,7 @@ NUMBER, SEED = 300, 1
 
 #: The criteria of the open findings (`test_findings`): whether random patients hit on one is chance.
 _OPEN = {FINDINGS[name][0] for name in OPEN}
+_MAY_BE_WRONG = pytest.mark.xfail(strict=False, reason="open finding")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,7 @@ def places() -> list[object]:
         pytest.param(
             (trial, criterion),
             id=f"{trial} {criterion}",
-            marks=[pytest.mark.xfail(strict=True, reason=KNOWN[trial, criterion])]
-            if (trial, criterion) in KNOWN
-            else [],
+            marks=[_MAY_BE_WRONG] if (trial, criterion) in _OPEN else [],
         )
         for trial, criteria in TRUTHS.items()
         for criterion in criteria
