@@ -63,11 +63,16 @@ def answers(catalog: Catalog, bundle: Any, now: datetime, first_dose: date, tria
         for one in trial.criteria
     }
     if hepatocellular.TRIAL in trials:
-        logic = catalog.trials[hepatocellular.TRIAL].logic
-        evaluation = evaluate_record(catalog, record, now=now, first_dose=first_dose)
-        for id_ in hepatocellular.CONVERSION:
-            found[hepatocellular.TRIAL, id_] = Said(required(evaluation.value(logic[id_].answer)))
+        found |= conversion(catalog, record, now, first_dose)
     return found
+
+
+def conversion(catalog: Catalog, record: PatientRecord, now: datetime, first_dose: date) -> dict[Place, Said]:
+    """What the engine says of the criteria of a conversion, which `match` never asks."""
+    logic = catalog.trials[hepatocellular.TRIAL].logic
+    evaluation = evaluate_record(catalog, record, now=now, first_dose=first_dose)
+    values = {id_: evaluation.value(logic[id_].answer) for id_ in hepatocellular.CONVERSION}
+    return {(hepatocellular.TRIAL, id_): Said(required(value)) for id_, value in values.items()}
 
 
 def truths(patient: Patient, trials: Iterable[str]) -> dict[Place, Answer]:
