@@ -175,10 +175,10 @@ DRUGS = _table(
     cadonilimab | name:Cadonilimab name:AK104 name:cadunilumab | checkpoint anti-tumour bispecific
     sintilimab | name:Sintilimab | checkpoint anti-tumour
     utomilumab | name:Utomilumab | costimulating anti-tumour
-    etoposide | rx:4179 atc:L01CB01 | anti-tumour
-    cisplatin | rx:2555 atc:L01XA01 | platinum anti-tumour
+    etoposide | rx:4179 atc:L01CB01 rx:1734340 | anti-tumour
+    cisplatin | rx:2555 atc:L01XA01 rx:1736854 | platinum anti-tumour
     carboplatin | rx:40048 atc:L01XA02 | platinum anti-tumour
-    paclitaxel | rx:56946 atc:L01CD01 | anti-tumour
+    paclitaxel | rx:56946 atc:L01CD01 rx:583214 | anti-tumour
     lenvatinib | rx:1603296 atc:L01EX08 | anti-tumour
     methotrexate | rx:6851 atc:L01BA01 | other-uses immunosuppressant
     cyclophosphamide | rx:3002 atc:L01AA01 | other-uses immunosuppressant
@@ -189,7 +189,7 @@ DRUGS = _table(
     thymalfasin | atc:L03AX25 | immunomodulator other-uses
     interferon alfa-2b | atc:L03AB05 | immunomodulator other-uses
     aldesleukin | atc:L03AC01 | immunomodulator other-uses
-    prednisone | rx:8640 atc:H02AB07 | steroid no-local-form
+    prednisone | rx:8640 atc:H02AB07 rx:312617 | steroid no-local-form
     prednisolone | rx:8638 atc:H02AB06 | steroid
     methylprednisolone | rx:6902 atc:H02AB04 | steroid
     triamcinolone | rx:10759 atc:H02AB08 | steroid
@@ -201,7 +201,7 @@ DRUGS = _table(
     lamivudine | rx:68244 atc:J05AF05 | antiviral
     tenofovir disoproxil | rx:300195 atc:J05AF07 | antiviral
     entecavir | atc:J05AF10 | antiviral
-    levothyroxine | rx:10582 | replacement
+    levothyroxine | rx:10582 rx:966222 | replacement
     paracetamol | rx:313782 | irrelevant
     traditional Chinese medicine | name:Traditional_Chinese_medicine_decoction | chinese-medicine
     """

@@ -79,6 +79,7 @@ class Draw:
     def patient(self) -> Patient:
         """Facts on some of the criteria, in random order after the person."""
         facts = [fact for about in _ABOUT if self.maybe(0.8 if about is _cancer else 0.3) for fact in about(self)]
+        facts += [fact for about in _OFTEN if self.maybe(0.1) for fact in about(self)]
         facts += [self._voided(fact) for about in _ABOUT if self.maybe(0.1) for fact in about(self)]
         self.random.shuffle(facts)
         keyed = (replace(fact, key=key) for key, fact in enumerate(facts, 1))
@@ -147,7 +148,8 @@ def _cancer(draw: Draw) -> list[Fact]:
 
 def _cervical_cancer(draw: Draw) -> list[Fact]:
     what = draw.of(DIAGNOSES, "cervix", "cervix-in-situ")
-    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    course = draw.random.choice(("active",) * 6 + ("recurrence", "relapse"))
+    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9), course=course)]
 
 
 def _lung_cancer(draw: Draw) -> list[Fact]:
@@ -387,7 +389,7 @@ def _hepatitis(draw: Draw) -> list[Fact]:
         if draw.maybe(0.5):
             facts.append(HepatitisBDna(amount=draw.random.choice((300, 20_000)), when=draw.when()))
         if draw.maybe(0.4):
-            facts.append(_drug(draw, "antiviral", bound=draw.first_dose))
+            facts.append(_drug(draw, "antiviral", bound=days_before(draw.now.date(), 120)))
     else:
         facts.append(HepatitisBSurfaceAntigen(positive=draw.maybe(0.4), when=draw.when()))
     return facts
@@ -460,3 +462,6 @@ _ABOUT: tuple[Callable[[Draw], list[Fact]], ...] = (
     _hiv,
     _irrelevant,
 )
+
+#: What there may be several facts of.
+_OFTEN = (_other_cancer, _performance, _antitumour_drug, _vaccine, _transfusion, _transplant, _toxicity, _surgery)

@@ -10,6 +10,7 @@ from .reading import agreed, diagnosed, latest
 from .three_valued import Known, some
 
 TRIAL = "cadonilimab-anlotinib-cervical"
+_BACK = ("recurrence", "relapse")
 
 
 def cervical_cancer(patient: Patient) -> Answer:
@@ -30,7 +31,14 @@ def recurrent_or_metastatic(patient: Patient) -> Answer | None:
     if any(one.when.last < found for one in patient.true(FigoStage)):
         return None  # a stage from before the cancer was found
     stages = latest((one.when, one) for one in patient.true(FigoStage))
-    if some([diagnosed(patient, "recurrence"), agreed(one.stage == "IVB" for one in stages)]):
+    relapsed = [one for one in patient.true(Diagnosis) if "cervix" in one.what and one.course in _BACK]
+    if some(
+        [
+            diagnosed(patient, "recurrence"),
+            some(one.certain or None for one in relapsed),
+            agreed(one.stage == "IVB" for one in stages),
+        ]
+    ):
         return required(True)
     if any(one.course == "resolved" for one in spread):
         return None

@@ -8,7 +8,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, TypeVar
 
-from .concepts import codeable
+from .concepts import codeable, coding
 from .dates import When
 from .facts import (
     Allergy,
@@ -35,6 +35,7 @@ from .facts import (
     Person,
     PregnancyStatus,
     PregnancyTest,
+    Route,
     Toxicity,
     TrialParticipation,
     TumourSize,
@@ -78,6 +79,20 @@ class Writing:
         """One of several ways to write the fact of a key."""
         return self.style.choice(aspect, key, choices)
 
+    def concept(self, key: int, codes: Sequence[str], words: str) -> Resource:
+        """A CodeableConcept: one of the codes alone, with its words, beside a local code, or beside another of them."""
+        code = codeable(self.choice("codes", key, codes))
+        if "coding" not in code:
+            return code
+        form = self.choice("codes", -key, ("alone", "alone", "in words", "local", "two"))
+        if form == "in words":
+            return code | {"text": words}
+        if form == "local":
+            return {"coding": [{"system": "urn:oid:1.2.36.1.2001", "code": "17"}, *code["coding"]], "text": words}
+        if form == "two" and len(codes) > 1:
+            return {"coding": [coding(one) for one in codes[:2]]}
+        return code
+
     def reason(self, fact: Drug | Operation) -> Resource:
         """Why a drug was given or an operation done, as a code or as a reference to the diagnosis."""
         if fact.reason is None:
@@ -109,7 +124,7 @@ def _subject(fact: Fact) -> Resource:
 
 
 def _diagnosis(fact: Diagnosis, writing: Writing) -> list[Resource]:
-    code = codeable(writing.choice("codes", fact.key, fact.what.codes))
+    code = writing.concept(fact.key, fact.what.codes, fact.what.name)
     if fact.void is Void.FAMILY:
         return [_family_history(code, fact)]
     verification = (
@@ -125,17 +140,22 @@ def _diagnosis(fact: Diagnosis, writing: Writing) -> list[Resource]:
         "subject": _subject(fact),
         "code": code,
         "verificationStatus": {"coding": [{"system": f"{_TERMINOLOGY}/condition-ver-status", "code": verification}]},
+        "category": [{"coding": [{"system": f"{_TERMINOLOGY}/condition-category", "code": "problem-list-item"}]}],
     }
     if fact.void is not Void.ENTERED_IN_ERROR:  # the constraint con-5 of Condition
         clinical = {"system": f"{_TERMINOLOGY}/condition-clinical", "code": fact.course}
         resource["clinicalStatus"] = {"coding": [clinical]}
-    for name, when in (
-        ("onsetDateTime", fact.onset),
-        ("recordedDate", fact.recorded),
-        ("abatementDateTime", fact.abated),
-    ):
-        if when:
-            resource[name] = when.text
+    for name in writing.choice("elements", -fact.key, ((), (), ("category",), ("category", "verificationStatus"))):
+        if name == "category" or verification == "confirmed":
+            del resource[name]
+    if fact.recorded:
+        resource["recordedDate"] = fact.recorded.text
+    as_period = writing.choice("elements", fact.key, (False, False, False, True))
+    for name, when, bound in (("onset", fact.onset, "start"), ("abatement", fact.abated, "end")):
+        if when and as_period:
+            resource[f"{name}Period"] = {bound: when.text}
+        elif when:
+            resource[f"{name}DateTime"] = when.text
     return [resource]
 
 
@@ -162,7 +182,7 @@ def _operation(fact: Operation, writing: Writing) -> list[Resource]:
         "id": f"procedure-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "subject": _subject(fact),
-        "code": codeable(writing.choice("codes", fact.key, fact.what.codes)),
+        "code": writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
     resource |= writing.reason(fact)
     _put_time(resource, "performed", fact.when, fact.end, writing.choice("elements", fact.key, ("DateTime", "Period")))
@@ -185,7 +205,7 @@ def _vaccination(fact: Vaccination, writing: Writing) -> list[Resource]:
         "id": f"immunization-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "patient": _subject(fact),
-        "vaccineCode": codeable(writing.choice("codes", fact.key, fact.what.codes)),
+        "vaccineCode": writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
     if fact.when:
         resource["occurrenceDateTime"] = fact.when.text
@@ -228,12 +248,35 @@ def _drug(fact: Drug, writing: Writing) -> list[Resource]:
         if fact.route or fact.daily_mg:
             resource["dosage"] = [_dosage(fact, {}, writing)]
     elif fact.charted == "MedicationAdministration":
-        resource["effectivePeriod"] = period
+        resource |= _effective(fact, period, writing)
         if fact.route:
-            resource["dosage"] = {"route": codeable(f"sct:{fact.route.value}")}
+            resource["dosage"] = {"route": _route(fact.route, fact, writing)}
     else:
-        resource["whenHandedOver"] = fact.start.text
+        resource[writing.choice("elements", fact.key, ("whenHandedOver", "whenHandedOver", "whenPrepared"))] = (
+            fact.start.text
+        )
     return _with_medication(resource | writing.reason(fact), fact, writing)
+
+
+def _effective(fact: Drug, period: Resource, writing: Writing) -> Resource:
+    """When a drug was administered: what began and ended on one day may be a dateTime."""
+    if fact.end == fact.start and writing.choice("elements", fact.key, (True, False)):
+        return {"effectiveDateTime": fact.start.text}
+    return {"effectivePeriod": period}
+
+
+_ROUTES = {Route.ORAL: "Oral", Route.INTRAVENOUS: "Intravenous", Route.NASAL: "Nasal spray", Route.TOPICAL: "Topical"}
+
+
+def _route(route: Route, fact: Drug, writing: Writing) -> Resource:
+    """A route: coded, or in words where these are plain."""
+    coded = codeable(f"sct:{route.value}")
+    return writing.choice("elements", fact.key, (coded, coded, _words(_ROUTES[route]) if route in _ROUTES else coded))
+
+
+def _hourly(times: int) -> Resource:
+    """So many times a day, as once in so many hours."""
+    return {"frequency": 1, "period": 24 // times, "periodUnit": "h"}
 
 
 _PER_MG = {"mg": Decimal(1), "ug": Decimal(1000), "g": Decimal("0.001")}
@@ -243,11 +286,14 @@ def _dosage(fact: Drug, timing: Resource, writing: Writing) -> Resource:
     """Route, timing and dose: the same amount a day in one dose, in two or in four."""
     dosage: Resource = {"timing": timing} if timing else {}
     if fact.route:
-        dosage["route"] = codeable(f"sct:{fact.route.value}")
+        dosage["route"] = _route(fact.route, fact, writing)
     if fact.daily_mg:
         times = writing.choice("units", fact.key, (1, 2, 4))
         unit = writing.choice("units", fact.key, tuple(_PER_MG))
-        repeat = {"frequency": times, "period": 1, "periodUnit": "d"} | timing.get("repeat", {})
+        every = writing.choice(
+            "elements", fact.key, ({"frequency": times, "period": 1, "periodUnit": "d"}, _hourly(times))
+        )
+        repeat = every | timing.get("repeat", {})
         dosage["timing"] = {"repeat": repeat}
         dosage["doseAndRate"] = [{"doseQuantity": _quantity(fact.daily_mg * _PER_MG[unit] / times, unit)}]
     return dosage
@@ -259,7 +305,7 @@ def _with_medication(resource: Resource, fact: Drug, writing: Writing) -> list[R
         return [resource | {"medicationReference": {"reference": "Medication/nowhere"}}]
     if fact.identified is Identified.IN_A_SENTENCE:
         return [resource | {"medicationCodeableConcept": {"text": f"was given {fact.what.name} in another hospital"}}]
-    code = codeable(writing.choice("codes", fact.key, _drug_codes(fact)))
+    code = writing.concept(fact.key, _drug_codes(fact), fact.what.name)
     where = writing.choice("medications", fact.key, ("in place", "contained", "apart"))
     if where == "in place":
         return [resource | {"medicationCodeableConcept": code}]
@@ -277,23 +323,30 @@ def _drug_codes(fact: Drug) -> tuple[str, ...]:
     return fact.what.codes
 
 
-def _observation(fact: Fact, code: str, when: When | None, **elements: Any) -> list[Resource]:
+def _observation(fact: Fact, writing: Writing, code: str, when: When | None, **elements: Any) -> list[Resource]:
+    status = writing.choice("elements", -fact.key, ("final", "final", "final", "amended", "corrected"))
     resource: Resource = {
         "resourceType": "Observation",
         "id": f"observation-{fact.key}",
-        "status": _event_status(fact, so="final", never="cancelled"),
+        "status": _event_status(fact, so=status, never="cancelled"),
         "subject": _subject(fact),
-        "code": codeable(code),
+        "code": writing.concept(fact.key, (code,), "an observation"),
         **elements,
     }
-    if when:
+    if when and writing.choice("elements", fact.key, ("date", "date", "period")) == "date":
         resource["effectiveDateTime"] = when.text
+    elif when:
+        resource["effectivePeriod"] = {"start": when.text, "end": when.text}
     return [resource]
 
 
 def _quantity(value: Decimal | int, unit: str | None) -> Resource:
     quantity: Resource = {"value": int(value) if value == int(value) else float(value)}
     return quantity if unit is None else quantity | {"unit": unit, "system": _UCUM, "code": unit}
+
+
+def _words(text: str) -> Resource:
+    return {"text": text}
 
 
 _ECOG_ANSWERS = ("LA9622-7", "LA9623-5", "LA9624-3", "LA9625-0", "LA9626-8", "LA9627-6")
@@ -310,11 +363,12 @@ def _ecog(fact: Ecog, writing: Writing) -> list[Resource]:
     ]
     if fact.grade < len(_ECOG_FINDINGS):
         values.append({"valueCodeableConcept": codeable(f"sct:{_ECOG_FINDINGS[fact.grade]}")})
-    return _observation(fact, "loinc:89247-1", fact.when, **writing.choice("elements", fact.key, values))
+    code = writing.choice("codes", fact.key, ("loinc:89247-1", "loinc:89247-1", "sct:423740007"))
+    return _observation(fact, writing, code, fact.when, **writing.choice("elements", fact.key, values))
 
 
 def _karnofsky(fact: Karnofsky, writing: Writing) -> list[Resource]:
-    return _observation(fact, "loinc:89243-0", fact.when, valueInteger=fact.score)
+    return _observation(fact, writing, "loinc:89243-0", fact.when, valueInteger=fact.score)
 
 
 def _tumour_size(fact: TumourSize, writing: Writing) -> list[Resource]:
@@ -324,17 +378,21 @@ def _tumour_size(fact: TumourSize, writing: Writing) -> list[Resource]:
     form = writing.choice("elements", fact.key, ("size", "dimension", "component"))
     if form == "component":
         component = [{"code": codeable("loinc:33728-7"), "valueQuantity": quantity}]
-        return _observation(fact, "loinc:21889-1", fact.when, component=component)
+        return _observation(fact, writing, "loinc:21889-1", fact.when, component=component)
     code = "loinc:21889-1" if form == "size" else "loinc:33728-7"
-    return _observation(fact, code, fact.when, valueQuantity=quantity)
+    return _observation(fact, writing, code, fact.when, valueQuantity=quantity)
 
 
 def _nodes(fact: Nodes, writing: Writing) -> list[Resource]:
     clinical, pathological = (
         ("sct:1229973008", "sct:1229951001") if fact.positive else ("sct:1229967007", "sct:1229947003")
     )
-    code, value = writing.choice("codes", fact.key, (("loinc:21906-3", clinical), ("loinc:21900-6", pathological)))
-    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
+    words = ("cN1", "pN1") if fact.positive else ("cN0", "pN0")
+    code, value, text = writing.choice(
+        "codes", fact.key, (("loinc:21906-3", clinical, words[0]), ("loinc:21900-6", pathological, words[1]))
+    )
+    category = writing.choice("elements", fact.key, (codeable(value), codeable(value), _words(text)))
+    return _observation(fact, writing, code, fact.when, valueCodeableConcept=category)
 
 
 _FIGO = {
@@ -354,34 +412,39 @@ FIGO_STAGES = tuple(_FIGO)
 
 
 def _figo_stage(fact: FigoStage, writing: Writing) -> list[Resource]:
-    code = writing.choice("codes", fact.key, ("loinc:21908-9", "sct:385361009", "sct:385367008"))
-    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(f"ncit:{_FIGO[fact.stage]}"))
+    code = writing.choice(
+        "codes", fact.key, ("loinc:21908-9", "loinc:21902-2", "loinc:21914-7", "sct:385361009", "sct:385367008")
+    )
+    coded, texts = codeable(f"ncit:{_FIGO[fact.stage]}"), (_words(f"FIGO stage {fact.stage}"), _words(fact.stage))
+    stage = writing.choice("elements", fact.key, (coded, coded, *texts))
+    return _observation(fact, writing, code, fact.when, valueCodeableConcept=stage)
 
 
 def _hiv_test(fact: HivTest, writing: Writing) -> list[Resource]:
     code = writing.choice("codes", fact.key, ("loinc:31201-7", "loinc:7918-6", "loinc:56888-1", "loinc:62469-2"))
-    return _observation(fact, code, fact.when, valueCodeableConcept=_presence(fact, fact.reactive, writing))
+    return _observation(fact, writing, code, fact.when, **_presence(fact, fact.reactive, writing))
 
 
 def _presence(fact: Fact, positive: bool, writing: Writing) -> Resource:
-    """Positive or negative, as a finding is coded."""
+    """The value of a test that is positive or negative: coded, or in words."""
     codes = ("sct:10828004", "loinc:LA6576-8") if positive else ("sct:260385009", "loinc:LA6577-6")
-    return codeable(writing.choice("elements", fact.key, codes))
+    word = "Positive" if positive else "Negative"
+    forms: list[Resource] = [{"valueCodeableConcept": codeable(code)} for code in codes]
+    return writing.choice("elements", fact.key, (*forms, {"valueCodeableConcept": _words(word)}, {"valueString": word}))
 
 
 def _surface_antigen(fact: HepatitisBSurfaceAntigen, writing: Writing) -> list[Resource]:
-    value = _presence(fact, fact.positive, writing)
-    return _observation(fact, "loinc:5195-3", fact.when, valueCodeableConcept=value)
+    return _observation(fact, writing, "loinc:5195-3", fact.when, **_presence(fact, fact.positive, writing))
 
 
 def _hepatitis_b_dna(fact: HepatitisBDna, writing: Writing) -> list[Resource]:
-    return _observation(fact, "loinc:42595-9", fact.when, valueQuantity=_quantity(fact.amount, "[IU]/mL"))
+    return _observation(fact, writing, "loinc:42595-9", fact.when, valueQuantity=_quantity(fact.amount, "[IU]/mL"))
 
 
 def _pregnancy_test(fact: PregnancyTest, writing: Writing) -> list[Resource]:
     codes = ("loinc:2118-8", "loinc:80385-8", "loinc:2110-5") if fact.serum else ("loinc:2106-3", "loinc:80384-1")
     code = writing.choice("codes", fact.key, codes)
-    return _observation(fact, code, fact.when, valueCodeableConcept=_presence(fact, fact.positive, writing))
+    return _observation(fact, writing, code, fact.when, **_presence(fact, fact.positive, writing))
 
 
 _STATUSES = {
@@ -393,17 +456,18 @@ _STATUSES = {
 
 def _pregnancy_status(fact: PregnancyStatus, writing: Writing) -> list[Resource]:
     code, value = _STATUSES[fact.status]
-    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
+    return _observation(fact, writing, code, fact.when, valueCodeableConcept=codeable(value))
 
 
 def _menopause(fact: Menopause, writing: Writing) -> list[Resource]:
-    period = _observation(fact, "loinc:8665-2", fact.when, valueDateTime=fact.last_period.text)
+    period = _observation(fact, writing, "loinc:8665-2", fact.when, valueDateTime=fact.last_period.text)
     if fact.fsh_within_range is None:
         return period
     unit = "[IU]/L"
     limits = {"low": _quantity(Decimal("25.8"), unit), "high": _quantity(Decimal("134.8"), unit)}
     (fsh,) = _observation(
         fact,
+        writing,
         "loinc:15067-2",
         fact.when,
         valueQuantity=_quantity(61 if fact.fsh_within_range else 8, unit),
@@ -471,9 +535,9 @@ def _participation(fact: TrialParticipation, writing: Writing) -> list[Resource]
 def _metastases(fact: Metastases, writing: Writing) -> list[Resource]:
     clinical, pathological = ("loinc:21907-1", "sct:1229903009"), ("loinc:21901-4", "sct:1229916009")
     if not fact.present:
-        return _observation(fact, "loinc:21907-1", fact.when, valueCodeableConcept=codeable("sct:1229901006"))
+        return _observation(fact, writing, "loinc:21907-1", fact.when, valueCodeableConcept=codeable("sct:1229901006"))
     code, value = writing.choice("codes", fact.key, (clinical, pathological))
-    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(value))
+    return _observation(fact, writing, code, fact.when, valueCodeableConcept=codeable(value))
 
 
 _RESPONSES = {"worsened": "sct:271299001", "stable": "sct:359746009", "improved": "sct:268910001"}
@@ -481,15 +545,17 @@ _RESPONSES = {"worsened": "sct:271299001", "stable": "sct:359746009", "improved"
 
 def _disease_status(fact: DiseaseStatus, writing: Writing) -> list[Resource]:
     code = writing.choice("codes", fact.key, ("loinc:97509-4", "loinc:88040-1"))
-    return _observation(fact, code, fact.when, valueCodeableConcept=codeable(_RESPONSES[fact.status]))
+    return _observation(fact, writing, code, fact.when, valueCodeableConcept=codeable(_RESPONSES[fact.status]))
 
 
 def _liver_finding(fact: LiverFinding, writing: Writing) -> list[Resource]:
     """A part of the Child-Pugh score: a laboratory's value in either unit, or points."""
     if fact.part in (Part.ASCITES, Part.ENCEPHALOPATHY):
-        return _observation(fact, f"here:child-pugh-{fact.part.name.lower()}", fact.when, valueInteger=int(fact.value))
+        return _observation(
+            fact, writing, f"here:child-pugh-{fact.part.name.lower()}", fact.when, valueInteger=int(fact.value)
+        )
     code, unit, factor = writing.choice("units", fact.key, _LABORATORY[fact.part])
-    return _observation(fact, code, fact.when, valueQuantity=_quantity(fact.value * factor, unit))
+    return _observation(fact, writing, code, fact.when, valueQuantity=_quantity(fact.value * factor, unit))
 
 
 _LABORATORY = {
@@ -504,14 +570,14 @@ def _child_pugh(fact: ChildPugh, writing: Writing) -> list[Resource]:
         {"valueInteger": fact.score},
         {"valueQuantity": _quantity(fact.score, "{score}")},
     ]
-    return _observation(fact, "loinc:98153-0", fact.when, **writing.choice("elements", fact.key, values))
+    return _observation(fact, writing, "loinc:98153-0", fact.when, **writing.choice("elements", fact.key, values))
 
 
 def _liver_remnant(fact: LiverRemnant, writing: Writing) -> list[Resource]:
     unit = writing.choice("units", fact.key, ("%", "1"))
     value = fact.percent * (Decimal("0.01") if unit == "1" and fact.unit_said else 1)
     quantity = _quantity(value, unit if fact.unit_said else None)
-    return _observation(fact, "here:future-liver-remnant", fact.when, valueQuantity=quantity)
+    return _observation(fact, writing, "here:future-liver-remnant", fact.when, valueQuantity=quantity)
 
 
 _RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
