@@ -17,7 +17,7 @@ class Answer:
     basis: str | None
 
     def __str__(self) -> str:
-        return f"{self.outcome} ({self.basis or 'any basis'})"
+        return f"{self.outcome} ({self.basis})" if self.basis else self.outcome
 
 
 UNKNOWN = Answer("unknown", NONE)

@@ -124,7 +124,8 @@ class Draw:
         years = self.random.choice((18, 75, self.random.randrange(19, 74), self.random.randrange(19, 74)))
         day = months_before(self.first_dose, 12 * years) + timedelta(days=self.random.choice((-40, -1, 0, 1, 40)))
         form = self.random.choice((When.day, When.day, When.day, When.day, When.month, When.year))
-        return Person(sex=sex, birth=form(day))
+        died = self.random.choice((True, When.day(self.past()))) if self.maybe(0.03) else False
+        return Person(sex=sex, birth=form(day), died=died)
 
     def _voided(self, fact: Fact) -> Fact:
         """A fact made none, for one of the reasons that there are."""

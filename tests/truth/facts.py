@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -33,10 +33,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person(Fact):
-    """Her sex (FHIR's code, None where not recorded) and date of birth."""
+    """Her sex (FHIR's code, None where not recorded) and date of birth; `died` is a day, or that she did."""
 
     sex: str | None
     birth: When | None
+    died: When | bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +296,12 @@ class Patient:
         return (fact for fact in self.facts if isinstance(fact, kind) and fact.void is None)
 
     def with_facts(self, facts: tuple[Fact, ...]) -> Self:
-        return type(self)(self.now, self.first_dose, facts)
+        """The same patient of whom other facts are known."""
+        return replace(self, facts=facts)
+
+    def with_first_dose(self, day: date) -> Self:
+        """The same patient before a first dose on another day."""
+        return replace(self, first_dose=day)
 
 
 F = TypeVar("F", bound=Fact)

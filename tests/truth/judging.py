@@ -15,7 +15,8 @@ from cds.trials.catalog import Catalog
 
 from . import hepatocellular, locally_advanced, recurrent_cervical, small_cell_lung
 from .answers import PRESUMED, Answer, required
-from .facts import Patient
+from .clearing import clears_on
+from .facts import Patient, Person
 
 TRUTHS: dict[str, dict[str, Callable[[Patient], Answer | None]]] = {
     locally_advanced.TRIAL: locally_advanced.CRITERIA,
@@ -25,6 +26,9 @@ TRUTHS: dict[str, dict[str, Callable[[Patient], Answer | None]]] = {
 }
 
 Place = tuple[str, str]
+#: The disease criterion of each trial, and the place of its status among the criteria.
+DISEASE = {trial: "I3" if "I3" in criteria else "C1" for trial, criteria in TRUTHS.items()}
+STATUS = "status"
 
 
 class Verdict(Enum):
@@ -34,6 +38,7 @@ class Verdict(Enum):
     WRONG_VERIFIED = "wrong verified"
     UNKNOWN_THOUGH_DECIDED = "unknown though the data decide"
     PRESUMED_WRONGLY = "presumed wrongly"
+    WRONG_DAY = "clears on another day"
 
 
 def verdict(said: Answer, true: Answer) -> Verdict:
@@ -51,6 +56,7 @@ class Said:
 
     answer: Answer
     reason: str | None = None
+    clears_on: date | None = None
 
 
 def answers(catalog: Catalog, bundle: Any, now: datetime, first_dose: date, trials: Iterable[str]) -> dict[Place, Said]:
@@ -58,10 +64,11 @@ def answers(catalog: Catalog, bundle: Any, now: datetime, first_dose: date, tria
     record = PatientRecord.from_bundle(bundle, now=now)
     said = match(catalog, record, now=now, first_dose=first_dose, trials=tuple(trials), all_criteria=True)
     found = {
-        (trial.trial, one.criterion.id): Said(Answer(one.outcome.value, one.basis.value), one.reason)
+        (trial.trial, one.criterion.id): Said(Answer(one.outcome.value, one.basis.value), one.reason, one.clears_on)
         for trial in said.trials
         for one in trial.criteria
     }
+    found |= {(trial.trial, STATUS): Said(Answer(trial.status.value, None)) for trial in said.trials}
     if hepatocellular.TRIAL in trials:
         found |= conversion(catalog, record, now, first_dose)
     return found
@@ -76,9 +83,29 @@ def conversion(catalog: Catalog, record: PatientRecord, now: datetime, first_dos
 
 
 def truths(patient: Patient, trials: Iterable[str]) -> dict[Place, Answer]:
-    """What is true of each criterion of some trials; those of which the protocols do not say are left out."""
-    computed = ((trial, id_, true(patient)) for trial in trials for id_, true in TRUTHS[trial].items())
-    return {(trial, id_): answer for trial, id_, answer in computed if answer is not None}
+    """What is true of each criterion and of the status of some trials; what the protocols do not say is left out."""
+    found: dict[Place, Answer] = {}
+    for trial in trials:
+        computed = {id_: true(patient) for id_, true in TRUTHS[trial].items()}
+        computed[STATUS] = _status(patient, trial, computed)
+        found |= {(trial, id_): answer for id_, answer in computed.items() if answer is not None}
+    return found
+
+
+def _status(patient: Patient, trial: str, computed: dict[str, Answer | None]) -> Answer | None:
+    """The status of a trial for a patient: as every trial asks a person something, none is simply eligible.
+
+    What is not asked at entry does not count. Of a disease that is unknown it is not said here what is evidence.
+    """
+    disease = computed[DISEASE[trial]]
+    if disease is None or disease.outcome == "unknown":
+        return None
+    if disease.outcome == "not-met":
+        return Answer("not-applicable", None)
+    asked = [answer for id_, answer in computed.items() if id_ not in hepatocellular.CONVERSION]
+    if next(patient.true(Person)).died or any(answer and answer.outcome == "not-met" for answer in asked):
+        return Answer("ineligible", None)
+    return None if None in asked else Answer("potentially-eligible", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +156,7 @@ class Tally:
     def _numbers(self, place: Place) -> tuple[int, ...]:
         outcomes = tuple(self.outcomes[place, outcome] for outcome in OUTCOMES)
         return (
-            sum(outcomes),
+            sum(number for (at, _), number in self.verdicts.items() if at == place),
             *outcomes,
             *(self.verdicts[place, seen] for seen in Verdict if seen is not Verdict.RIGHT),
         )
@@ -148,8 +175,21 @@ def compare(
     differences = []
     for place, true in truths(patient, trials).items():
         seen = verdict(said[place].answer, true)
+        if seen is Verdict.RIGHT and not _clears_rightly(patient, place, said, true):
+            seen = Verdict.WRONG_DAY
         if tally is not None:
             tally.add(place, said[place].answer, seen)
         if seen is not Verdict.RIGHT:
-            differences.append(Difference(*place, seen, said[place].answer, true, said[place].reason))
+            because = said[place].reason if seen is not Verdict.WRONG_DAY else str(said[place].clears_on)
+            differences.append(Difference(*place, seen, said[place].answer, true, because))
     return differences
+
+
+def _clears_rightly(patient: Patient, place: Place, said: dict[Place, Said], true: Answer) -> bool:
+    """Whether a criterion that is not met clears when it does; only trials that concern a living patient are asked."""
+    trial, criterion = place
+    if true.outcome != "not-met" or criterion in (STATUS, *hepatocellular.CONVERSION):
+        return True
+    if said[trial, STATUS].answer.outcome == "not-applicable" or next(patient.true(Person)).died:
+        return said[place].clears_on is None
+    return said[place].clears_on == clears_on(patient, criterion, TRUTHS[trial][criterion])

@@ -116,6 +116,10 @@ def _person(fact: Person, writing: Writing) -> list[Resource]:
         resource["gender"] = fact.sex
     if fact.birth:
         resource["birthDate"] = fact.birth.text
+    if fact.died is True:
+        resource["deceasedBoolean"] = True
+    elif fact.died:
+        resource["deceasedDateTime"] = fact.died.text
     return [resource]
 
 
