@@ -43,7 +43,7 @@ class Verdict(Enum):
 
 def verdict(said: Answer, true: Answer) -> Verdict:
     """How what the engine said stands to what is true."""
-    if said.outcome == true.outcome and (true.basis is None or said.basis == true.basis):
+    if said.outcome in true.outcomes and (true.basis is None or said.basis == true.basis):
         return Verdict.RIGHT
     if said.outcome == "unknown":
         return Verdict.UNKNOWN_THOUGH_DECIDED
