@@ -369,6 +369,13 @@ def immunosuppression(patient: Patient) -> Answer:
     return barred(value, verified=allowed_steroid(patient))
 
 
+#: Operations of which the protocols do not say whether they are minor.
+_SURGICAL = (
+    *("radical-surgery", "hysterectomy", "sterilising", "one-sided", "cone"),
+    *("allogeneic", "auto-or-allo", "cornea"),
+)
+
+
 def minor_surgery(patient: Patient) -> Answer | None:
     """E16: minor surgery or a central venous catheter within 48 hours, whenever on its day the first dose is given."""
     minor = ("central-line", "central-line-unverified", "surgery", "biopsy")
@@ -385,7 +392,7 @@ def minor_surgery(patient: Patient) -> Answer | None:
         value = within(fact)
         return value if "central-line" in fact.what else (None if value is not False else False)
 
-    others = [one for one in patient.true(Operation) if not any(tag in one.what for tag in minor)]
+    others = [one for one in patient.true(Operation) if any(tag in one.what for tag in _SURGICAL)]
     value = some(counts(fact) for fact in patient.true(Operation))
     if value is False and any(within(one) is not False for one in others):
         return None  # of other operations it is not said whether they are minor
