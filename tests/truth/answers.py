@@ -11,10 +11,17 @@ VERIFIED, PRESUMED, NONE = "verified", "presumed", "none"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An outcome and its basis; `basis` is None where the protocols leave open which it is."""
+    """An outcome and its basis; `basis` is None where the protocols leave open which it is.
+
+    Of two outcomes that they allow (``met or unknown``) neither is wrong.
+    """
 
     outcome: str
     basis: str | None
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        return tuple(self.outcome.split(" or "))
 
     def __str__(self) -> str:
         return f"{self.outcome} ({self.basis})" if self.basis else self.outcome
@@ -24,6 +31,7 @@ UNKNOWN = Answer("unknown", NONE)
 NOT_MET = Answer("not-met", VERIFIED)
 MET = Answer("met", VERIFIED)
 PRESUMED_MET = Answer("met", PRESUMED)
+MET_OR_UNKNOWN = Answer("met or unknown", None)
 #: Not applicable, which may rest on evidence or on its absence.
 NOT_APPLICABLE = Answer("not-applicable", None)
 

@@ -18,14 +18,21 @@ _MONTHS = {"I2": (18 * 12, 75 * 12), "E6": (60,), "E7": (24,), "E8": (3,), "E9":
 _HORIZON = timedelta(days=6 * 366)
 
 
+class NotSaidError(Exception):
+    """On some later day the protocols do not say what is true."""
+
+
 def clears_on(patient: Patient, criterion: str, truth: Truth) -> date | None:
     """The first later first dose at which a criterion is met or does not apply; None where there is none.
 
-    Its answer can change on no other days than those that its windows count from a date on record.
+    Its answer can change on no other days than those that its windows count from a date on record. NotSaidError where
+    on a day before that the truth is not said.
     """
     for day in sorted(set(_candidates(patient, criterion))):
         later = truth(patient.with_first_dose(day))
-        if later is not None and later.outcome in ("met", "not-applicable"):
+        if later is None:
+            raise NotSaidError
+        if later.outcome in ("met", "not-applicable"):
             return day
     return None
 

@@ -9,10 +9,12 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from .attesting import QUESTIONS
 from .concepts import DIAGNOSES, DRUGS, PREDNISONE_5_MG, PROCEDURES, VACCINES, Concept, named, tagged
 from .dates import When, days_before, months_before
 from .facts import (
     Allergy,
+    Attestation,
     ChildPugh,
     Diagnosis,
     DiseaseStatus,
@@ -409,6 +411,16 @@ def _toxicity(draw: Draw) -> list[Fact]:
     ]
 
 
+def _attestation(draw: Draw) -> list[Fact]:
+    """A questionnaire filled in, with some of its questions answered, near the age at which answers count no more."""
+    trial = draw.random.choice((*QUESTIONS, next(iter(QUESTIONS))))
+    asked = draw.random.sample(QUESTIONS[trial], k=draw.random.randint(1, len(QUESTIONS[trial])))
+    answers = tuple((id_, draw.random.choice((True, False, True, False, None))) for id_ in asked)
+    today = draw.now.date()
+    day = days_before(today, draw.random.choice((0, 1, 2, 3, 14, 15, 20, 28, 29)))
+    return [Attestation(trial=trial, answers=answers, when=When.day(day))]
+
+
 def _vaccine(draw: Draw) -> list[Fact]:
     when = draw.when(months_before(draw.first_dose, 1), days_before(draw.first_dose, 30))
     return [Vaccination(what=draw.of(VACCINES), when=when if draw.maybe(0.95) else None)]
@@ -457,6 +469,7 @@ _ABOUT: tuple[Callable[[Draw], list[Fact]], ...] = (
     _surgery,
     _hepatitis,
     _toxicity,
+    _attestation,
     _vaccine,
     _transfusion,
     _transplant,
@@ -465,4 +478,14 @@ _ABOUT: tuple[Callable[[Draw], list[Fact]], ...] = (
 )
 
 #: What there may be several facts of.
-_OFTEN = (_other_cancer, _performance, _antitumour_drug, _vaccine, _transfusion, _transplant, _toxicity, _surgery)
+_OFTEN = (
+    _attestation,
+    _other_cancer,
+    _performance,
+    _antitumour_drug,
+    _vaccine,
+    _transfusion,
+    _transplant,
+    _toxicity,
+    _surgery,
+)

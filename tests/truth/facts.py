@@ -283,6 +283,15 @@ class LiverRemnant(Fact):
     unit_said: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation(Fact):
+    """A questionnaire of a trial that somebody filled in: of each criterion whether its text is true of her."""
+
+    trial: str
+    answers: tuple[tuple[str, bool | None], ...]
+    when: When
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
     """What is known of a patient at `now`, before a first dose."""

@@ -15,7 +15,8 @@ from cds.trials.catalog import Catalog
 
 from . import hepatocellular, locally_advanced, recurrent_cervical, small_cell_lung
 from .answers import PRESUMED, Answer, required
-from .clearing import clears_on
+from .attesting import attested
+from .clearing import NotSaidError, clears_on
 from .facts import Patient, Person
 
 TRUTHS: dict[str, dict[str, Callable[[Patient], Answer | None]]] = {
@@ -43,7 +44,7 @@ class Verdict(Enum):
 
 def verdict(said: Answer, true: Answer) -> Verdict:
     """How what the engine said stands to what is true."""
-    if said.outcome == true.outcome and (true.basis is None or said.basis == true.basis):
+    if said.outcome in true.outcomes and (true.basis is None or said.basis == true.basis):
         return Verdict.RIGHT
     if said.outcome == "unknown":
         return Verdict.UNKNOWN_THOUGH_DECIDED
@@ -86,14 +87,14 @@ def truths(patient: Patient, trials: Iterable[str]) -> dict[Place, Answer]:
     """What is true of each criterion and of the status of some trials; what the protocols do not say is left out."""
     found: dict[Place, Answer] = {}
     for trial in trials:
-        computed = {id_: true(patient) for id_, true in TRUTHS[trial].items()}
+        computed = {id_: attested(patient, trial, id_, true(patient)) for id_, true in TRUTHS[trial].items()}
         computed[STATUS] = _status(patient, trial, computed)
         found |= {(trial, id_): answer for id_, answer in computed.items() if answer is not None}
     return found
 
 
 def _status(patient: Patient, trial: str, computed: dict[str, Answer | None]) -> Answer | None:
-    """The status of a trial for a patient: as every trial asks a person something, none is simply eligible.
+    """The status of a trial for a patient; none is better than potentially eligible whose list was not supplied.
 
     What is not asked at entry does not count. Of a disease that is unknown it is not said here what is evidence.
     """
@@ -105,7 +106,10 @@ def _status(patient: Patient, trial: str, computed: dict[str, Answer | None]) ->
     asked = [answer for id_, answer in computed.items() if id_ not in hepatocellular.CONVERSION]
     if next(patient.true(Person)).died or any(answer and answer.outcome == "not-met" for answer in asked):
         return Answer("ineligible", None)
-    return None if None in asked else Answer("potentially-eligible", None)
+    if None in asked:
+        return None
+    all_clear = trial == locally_advanced.TRIAL and all(answer and answer.outcome != "unknown" for answer in asked)
+    return Answer("eligible" if all_clear else "potentially-eligible", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +196,9 @@ def _clears_rightly(patient: Patient, place: Place, said: dict[Place, Said], tru
         return True
     if said[trial, STATUS].answer.outcome == "not-applicable" or next(patient.true(Person)).died:
         return said[place].clears_on is None
-    return said[place].clears_on == clears_on(patient, criterion, TRUTHS[trial][criterion])
+    try:
+        return true.basis == "attested" or said[place].clears_on == clears_on(
+            patient, criterion, TRUTHS[trial][criterion]
+        )
+    except NotSaidError:
+        return True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
-from .answers import NOT_APPLICABLE, UNKNOWN, Answer, barred, barred_or_asked, required
+from .answers import MET_OR_UNKNOWN, NOT_APPLICABLE, UNKNOWN, Answer, barred, barred_or_asked, required
 from .dates import When, days_before, full_years, months_before, since
 from .facts import (
     Allergy,
@@ -78,7 +78,11 @@ def cervical_cancer(patient: Patient) -> Answer:
 
 def high_risk(patient: Patient) -> Answer | None:
     """I6: a tumour over 5 cm, metastatic lymph nodes, or stage IV: any of them."""
-    value = some([large_tumour(patient), nodal(patient), stage_four(patient)])
+    nodes = nodal(patient)
+    rest = some([large_tumour(patient), stage_four(patient)])
+    if nodes and _free_nodes(patient) and rest is not True:
+        return MET_OR_UNKNOWN  # which of the two came last
+    value = some([nodes, rest])
     spread = [one for one in patient.true(Diagnosis) if "distant-metastasis" in one.what]
     if value is not True and (spread or any(patient.true(Metastases))):
         return None  # what a distant metastasis says of the stage is not said
@@ -86,17 +90,22 @@ def high_risk(patient: Patient) -> Answer | None:
 
 
 def large_tumour(patient: Patient) -> Known:
+    """The largest diameter over 5 cm, by the latest measurement."""
     sizes = latest((size.when, size) for size in patient.true(TumourSize))
     return agreed(size.centimetres > Decimal(5) if size.unit_said else None for size in sizes)
 
 
 def nodal(patient: Patient) -> Known:
-    metastases = [fact for fact in patient.true(Diagnosis) if "node-metastasis" in fact.what]
-    if any(fact.certain for fact in metastases):
-        return True
-    categories = agreed(one.positive for one in latest((fact.when, fact) for fact in patient.true(Nodes)))
-    by_stage = agreed(fact.stage.startswith("IIIC") or None for fact in _stages(patient))
-    return some([categories if not metastases else categories or None, by_stage or False])
+    """Lymph node metastasis: on the problem list, by the category of the nodes, or by FIGO IIIC, which means it."""
+    listed = [one.certain or None for one in patient.true(Diagnosis) if "node-metastasis" in one.what]
+    category = agreed(one.positive for one in latest((one.when, one) for one in patient.true(Nodes)))
+    by_stage = agreed(fact.stage.startswith("IIIC") for fact in _stages(patient))
+    found = some([*listed, category or False, by_stage or False])
+    return found if found is not False else category if category is False else None
+
+
+def _free_nodes(patient: Patient) -> bool:
+    return any(not one.positive for one in patient.true(Nodes))
 
 
 def stage_four(patient: Patient) -> Known:
@@ -360,6 +369,13 @@ def immunosuppression(patient: Patient) -> Answer:
     return barred(value, verified=allowed_steroid(patient))
 
 
+#: Operations of which the protocols do not say whether they are minor.
+_SURGICAL = (
+    *("radical-surgery", "hysterectomy", "sterilising", "one-sided", "cone"),
+    *("allogeneic", "auto-or-allo", "cornea"),
+)
+
+
 def minor_surgery(patient: Patient) -> Answer | None:
     """E16: minor surgery or a central venous catheter within 48 hours, whenever on its day the first dose is given."""
     minor = ("central-line", "central-line-unverified", "surgery", "biopsy")
@@ -376,7 +392,7 @@ def minor_surgery(patient: Patient) -> Answer | None:
         value = within(fact)
         return value if "central-line" in fact.what else (None if value is not False else False)
 
-    others = [one for one in patient.true(Operation) if not any(tag in one.what for tag in minor)]
+    others = [one for one in patient.true(Operation) if any(tag in one.what for tag in _SURGICAL)]
     value = some(counts(fact) for fact in patient.true(Operation))
     if value is False and any(within(one) is not False for one in others):
         return None  # of other operations it is not said whether they are minor

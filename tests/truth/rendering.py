@@ -12,6 +12,7 @@ from .concepts import codeable, coding
 from .dates import When
 from .facts import (
     Allergy,
+    Attestation,
     ChildPugh,
     Diagnosis,
     DiseaseStatus,
@@ -88,7 +89,8 @@ class Writing:
         if form == "in words":
             return code | {"text": words}
         if form == "local":
-            return {"coding": [{"system": "urn:oid:1.2.36.1.2001", "code": "17"}, *code["coding"]], "text": words}
+            local = {"system": "https://hospital.example/codes", "code": words.replace(" ", "-")}
+            return {"coding": [local, *code["coding"]], "text": words}
         if form == "two" and len(codes) > 1:
             return {"coding": [coding(one) for one in codes[:2]]}
         return code
@@ -584,6 +586,33 @@ def _liver_remnant(fact: LiverRemnant, writing: Writing) -> list[Resource]:
     return _observation(fact, writing, "here:future-liver-remnant", fact.when, valueQuantity=quantity)
 
 
+_YES_OR_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
+_ANSWERS: dict[bool | None, Resource] = {
+    True: {"system": _YES_OR_NO, "code": "Y"},
+    False: {"system": _YES_OR_NO, "code": "N"},
+    None: {"system": f"{_TERMINOLOGY}/data-absent-reason", "code": "asked-unknown"},
+}
+
+
+def _attestation(fact: Attestation, writing: Writing) -> list[Resource]:
+    items = [{"linkId": id_, "answer": [{"valueCoding": _ANSWERS[holds]}]} for id_, holds in fact.answers]
+    groups = [{"linkId": "inclusion", "item": items[:2]}, {"linkId": "exclusion", "item": items[2:]}]
+    form = writing.choice("elements", fact.key, (items, [group for group in groups if group["item"]]))
+    status = "in-progress" if fact.void is Void.NEVER_HAPPENED else "completed"
+    return [
+        {
+            "resourceType": "QuestionnaireResponse",
+            "id": f"response-{fact.key}",
+            "questionnaire": f"https://trial-match.example/fhir/Questionnaire/{fact.trial}",
+            "status": "entered-in-error" if fact.void is Void.ENTERED_IN_ERROR else status,
+            "subject": _subject(fact),
+            "authored": fact.when.text,
+            "author": {"reference": "Practitioner/doctor"},
+            "item": form,
+        }
+    ]
+
+
 _RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
     Person: _person,
     Diagnosis: _diagnosis,
@@ -609,4 +638,5 @@ _RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
     LiverFinding: _liver_finding,
     ChildPugh: _child_pugh,
     LiverRemnant: _liver_remnant,
+    Attestation: _attestation,
 }

@@ -15,7 +15,19 @@ from cds.trials.catalog import Catalog
 from . import locally_advanced, recurrent_cervical
 from .concepts import DIAGNOSES, DRUGS, PROCEDURES, VACCINES, named
 from .dates import When
-from .facts import Diagnosis, Drug, Fact, FigoStage, Identified, Operation, Patient, Person, Route, Vaccination
+from .facts import (
+    Attestation,
+    Diagnosis,
+    Drug,
+    Fact,
+    FigoStage,
+    Identified,
+    Operation,
+    Patient,
+    Person,
+    Route,
+    Vaccination,
+)
 from .judging import Place, compare
 from .rendering import Style, bundle
 
@@ -119,6 +131,14 @@ FINDINGS: dict[str, tuple[Place, Patient]] = {
             )
         ),
     ),
+    "an answer older than E13 looks back": (
+        place("E13"),
+        patient(Attestation(trial=locally_advanced.TRIAL, answers=(("E13", False),), when=on("2026-11-05"))),
+    ),
+    "an answer older than E16 looks back": (
+        place("E16"),
+        patient(Attestation(trial=locally_advanced.TRIAL, answers=(("E16", True),), when=on("2026-11-17"))),
+    ),
     "FIGO IVB by the code of the cervix's own staging": (
         place("C2", recurrent_cervical.TRIAL),
         patient(CERVIX, FigoStage(stage="IVB", when=on("2026-10-10"))),
@@ -126,6 +146,7 @@ FINDINGS: dict[str, tuple[Place, Patient]] = {
 }
 
 _PARTIAL = "a partial date that reaches past now, or begins with the window, is taken to straddle a bound"
+_OLD = "an answer counts for 28 days, also where the criterion looks back less far"
 _SAME_DAY = "what was given on the day of the first dose, before now, is left out"
 OPEN = {
     "a drug handed over in a year that is not over": _PARTIAL,
@@ -141,6 +162,8 @@ OPEN = {
     "a drug that may have been for the skin carcinoma": "a skin carcinoma is not thought of as another indication",
     "an excepted autoimmune disease that is only suspected, and untreated": "both readings allow her",
     "a local corticosteroid that stands in a sentence verifies nothing": "a text match verifies",
+    "an answer older than E13 looks back": _OLD,
+    "an answer older than E16 looks back": _OLD,
     "FIGO IVB by the code of the cervix's own staging": "SNOMED CT 385367008 is not among the stage groups",
 }
 
