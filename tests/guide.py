@@ -7,7 +7,8 @@ Of fenced blocks these are followed, in their order; all others are for the read
 * ``text`` right after ``sh``: what that printed (stdout and stderr). A line ``…`` stands for any number of lines, and
   ``…`` within a line for any text.
 * ``cql FILE`` and ``json FILE``: an edit. CQL that begins with ``define "Name":`` takes the place of that definition,
-  or is put at the end where there is none; anything else is the file's whole content.
+  or is put at the end where there is none; CQL that begins with ``valueset`` is put above ``context Patient``; anything
+  else is the file's whole content.
 """
 
 from __future__ import annotations
@@ -72,11 +73,17 @@ class Follower:
             self.running.append(process)
             return ""
         done = subprocess.run(  # noqa: PLW1510  (its status is compared)
-            command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         stated = _STATUS.search(script)
         expected = int(stated[1]) if stated else 0
-        printed = done.stdout + done.stderr
+        printed = done.stdout
         assert done.returncode == expected, f"{place}: exit status {done.returncode}\n{script}\n{printed}"
         return printed
 
@@ -101,6 +108,11 @@ def assert_printed(expected: str, printed: str, place: str) -> None:
 
 def edit(path: Path, body: str) -> None:
     """The definitions in `body` in the place of those of the same name; or `body` as the whole file."""
+    if path.suffix == ".cql" and body.startswith("valueset"):
+        text = path.read_text(encoding="utf-8")
+        assert "\ncontext Patient\n" in text
+        path.write_text(text.replace("\ncontext Patient\n", f"\n{body}\ncontext Patient\n", 1), encoding="utf-8")
+        return
     if path.suffix != ".cql" or not body.startswith("define"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(body, encoding="utf-8")

@@ -125,10 +125,10 @@ def _show_definition(
 
 
 def _trial(catalog: Catalog, trial_id: str | None) -> Trial:
-    found = {trial.id: trial for trial in catalog.active}.get(trial_id or "")
+    found = catalog.trials.get(trial_id or "")
     if found is None:
-        wrong = f"no active trial {trial_id}" if trial_id else "name a trial with --trial"
-        raise click.UsageError(f"{wrong}; there are: {', '.join(trial.id for trial in catalog.active)}")
+        wrong = f"no trial {trial_id}" if trial_id else "name a trial with --trial"
+        raise click.UsageError(f"{wrong}; there are: {', '.join(catalog.trials)}")
     return found
 
 

@@ -50,11 +50,9 @@ def match_command(
 
     settings = environment()
     catalog = usable(lambda: Catalog.load(settings.plandefinitions))
-    unknown = sorted(set(trial_ids) - {trial.id for trial in catalog.active})
+    unknown = sorted(set(trial_ids) - catalog.trials.keys())
     if unknown:
-        raise click.UsageError(
-            f"no active trial {', '.join(unknown)}; there are: {', '.join(t.id for t in catalog.active)}"
-        )
+        raise click.UsageError(f"no trial {', '.join(unknown)}; there are: {', '.join(catalog.trials)}")
     zone = settings.timezone
     moment = datetime.now(zone) if now is None else now if now.tzinfo else now.replace(tzinfo=zone)
     matcher = _Matcher(

@@ -59,9 +59,10 @@ def match(
 ) -> Match:
     """Which trials fit the patient: every active trial's Eligibility, best first.
 
-    `first_dose` (default: the date of `now`) is the index date of every look-back window. `trials` restricts the
-    answer to some ids. `all_criteria` lists the criteria of trials that are not applicable too. `one_by_one` asks no
-    trials together (see `cds.trials.passing_over`): the answers are the same, and take longer.
+    `first_dose` (default: the date of `now`) is the index date of every look-back window. `trials` are those asked
+    alone, by their ids, whatever their status: who writes a draft tries it so. `all_criteria` lists the criteria of
+    trials that are not applicable too. `one_by_one` asks no trials together (see `cds.trials.passing_over`): the
+    answers are the same, and take longer.
     """
     first_dose = first_dose or now.date()
 
@@ -74,7 +75,7 @@ def match(
     if together:
         chosen = [*catalog.ungrouped, *_concerned(catalog, record, now=now, first_dose=first_dose)]
     else:
-        chosen = [trial for trial in catalog.active if trials is None or trial.id in trials]
+        chosen = list(catalog.active if trials is None else [trial for trial in catalog if trial.id in trials])
     answers, failed = [], set()
     for trial in chosen:
         try:

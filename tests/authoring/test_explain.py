@@ -200,7 +200,7 @@ def test_content_written_elsewhere() -> None:
     ("options", "said"),
     [
         ([], TRIAL),
-        (["--trial", "nope"], f"no active trial nope; there are: .*{TRIAL}"),
+        (["--trial", "nope"], f"no trial nope; there are: .*{TRIAL}"),
         (["--trial", TRIAL, "--criterion", "XX"], f"{TRIAL} has no criterion XX; there are: I1, I2, "),
         (["--trial", TRIAL, "--definition", "Nope"], "has no definition Nope; there are: .*I13"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import orjson
 import pytest
 
 from cds.errors import ContentError
+from cds.fhir.record import PatientRecord
+from cds.trials.apply import match
 from cds.trials.catalog import Catalog
 from cds.trials.compiled import fingerprint
 
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DATA = Path(__file__).parent / "data" / "meaning"
 
 
@@ -76,3 +80,11 @@ def test_two_active_versions_of_one_trial_are_refused(folder: Path, trial: str) 
         Catalog.load(folder)
     change(folder, "next", status="draft")
     assert [one.canonical for one in Catalog.load(folder).active] == [f"{url}|1"]
+
+
+def test_a_draft_is_asked_by_its_name_alone(folder: Path, trial: str) -> None:
+    change(folder, trial, status="draft")
+    catalog = Catalog.load(folder)
+    record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "p"}], now=NOW)
+    assert not match(catalog, record, now=NOW).trials
+    assert [one.trial for one in match(catalog, record, now=NOW, trials=[trial]).trials] == [trial]
