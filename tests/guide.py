@@ -9,6 +9,7 @@ Of fenced blocks these are followed, in their order; all others are for the read
 * ``cql FILE`` and ``json FILE``: an edit. CQL that begins with ``define "Name":`` takes the place of that definition,
   or is put at the end where there is none; CQL that begins with ``valueset`` is put above ``context Patient``; anything
   else is the file's whole content.
+* ``diff FILE``: an edit of lines that stand together once in the file: ``-`` goes, ``+`` comes, the others stay.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Follower:
                 printed = None
             elif kind in ("cql", "json") and target:
                 edit(self.folder / target, block.body)
+            elif kind == "diff" and target:
+                patch(self.folder / target, block.body, place)
 
     def _run(self, script: str, place: str, *, background: bool) -> str:
         # A script is read as a file, so that what it runs can take nothing of it from stdin.
@@ -121,6 +124,16 @@ def edit(path: Path, body: str) -> None:
     for definition in _definitions(body):
         text = _replaced(text, definition)
     path.write_text(text, encoding="utf-8")
+
+
+def patch(path: Path, body: str, place: str) -> None:
+    """The lines that `body` shows with ``-`` and without a sign, replaced by those with ``+`` and without."""
+    lines = body.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if not line.startswith("+"))
+    after = "".join(line[1:] for line in lines if not line.startswith("-"))
+    text = path.read_text(encoding="utf-8")
+    assert text.count(before) == 1, f"{place}: these lines stand {text.count(before)} times in {path.name}:\n{before}"
+    path.write_text(text.replace(before, after), encoding="utf-8")
 
 
 def _definitions(cql: str) -> list[str]:

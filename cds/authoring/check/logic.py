@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from cds.authoring.check.content import LIBRARY, Content, TrialFolder, objects, text
 from cds.authoring.check.cql import Cql, Json, nodes, operands
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
-from cds.elm import Libraries
+from cds.elm import Evaluation, Libraries
 from cds.elm.values.quantity import CALENDAR_UNITS
 from cds.errors import CdsError, ContentError
 from cds.fhir.model import TYPES, FHIRModel
+from cds.fhir.record import PatientRecord
+from cds.fhir.valuesets import ValueSets
 from cds.trials.compiled import elm_path
 
 UNNAMED = Rule("cql-library-unnamed", Severity.ERROR, "A CQL file does not say which library it is.")
@@ -65,6 +68,9 @@ _TOKEN = re.compile(
 )
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _BOOLEAN_TESTS = {"IsTrue": "is true", "IsFalse": "is false", "IsNull": "is null", "Exists": "exists"}
+_OPEN = "give null where nothing is on record (if exists X then ...), or set the policy presume-absent"
+#: When a patient of whom nothing is known is asked about: any day gives the same.
+_ONE_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 #: A definition or function of a library: (library, name).
 Name = tuple[str, str]
@@ -75,7 +81,8 @@ def findings(content: Content) -> Iterator[Finding]:
     yield from _names(content)
     yield from _includes(content)
     yield from _translated(content)
-    yield from _compiled(content)
+    libraries, refused = _compiled(content)
+    yield from refused
     yield from _libraries(content)
     yield from _unreached(content)
     for cql in content.cql:
@@ -85,7 +92,7 @@ def findings(content: Content) -> Iterator[Finding]:
             yield from _searches(cql)
     for trial in content.trials:
         if content.holds(trial.path):
-            yield from _swallowed(content, trial)
+            yield from _swallowed(content, trial, libraries)
 
 
 def _names(content: Content) -> Iterator[Finding]:
@@ -215,12 +222,12 @@ def _unbalanced(cql: Cql) -> Iterator[Finding]:
         yield Finding(SYNTAX, cql.source.at(offset), message, "mend the CQL and run cds translate")
 
 
-def _compiled(content: Content) -> Iterator[Finding]:
-    """What the engine says of the ELM when it loads it."""
+def _compiled(content: Content) -> tuple[Libraries | None, list[Finding]]:
+    """The ELM as the engine loads it; None, and what it says, where it does not, or where some is not there."""
     libraries = Libraries(FHIRModel())
     there = [cql for cql in content.libraries.values() if cql.elm is not None]
     if len(there) < len(content.cql):
-        return
+        return None, []
     sources = {cql.name: cql for cql in there}
     try:
         for cql in there:
@@ -234,7 +241,8 @@ def _compiled(content: Content) -> Iterator[Finding]:
         at = re.search(r"@ (\d+):(\d+)", where)
         place = culprit.source.line(int(at[1]), int(at[2])) if at else culprit.source.line(1)
         message = f"{where}: {error.message}" if where else error.message
-        yield Finding(REFUSED, place, message, error.remedy or "write it in another way")
+        return None, [Finding(REFUSED, place, message, error.remedy or "write it in another way")]
+    return libraries, []
 
 
 # ------------------------------------------------------------------------------------------- the resource Library
@@ -442,21 +450,46 @@ def _of_patient(kind: str) -> bool:
 # ------------------------------------------------------------------------------------------------ unknown and false
 
 
-def _swallowed(content: Content, trial: TrialFolder) -> Iterator[Finding]:
-    """Criteria of the open world that answer true or false where the record holds nothing."""
+def _swallowed(content: Content, trial: TrialFolder, libraries: Libraries | None) -> Iterator[Finding]:
+    """Criteria of the open world that answer true or false where the record holds nothing.
+
+    What the CQL shows is told at its place; then each is asked about a patient of whom nothing is known.
+    """
     library = content.library(trial)
     if library is None or library.name is None:
         return
     seen: set[Place] = set()
     for _, action in trial.criteria:
-        if action.condition is None or action.values("missing-data-policy") != ["unknown"]:
+        if (
+            action.condition is None
+            or action.values("missing-data-policy") != ["unknown"]
+            or action.values("applies-when")
+        ):
             continue
-        for place, how, name in _closed(content, (library.name, action.condition[0])):
+        closed = list(_closed(content, (library.name, action.condition[0])))
+        for place, how, name in closed:
             if place not in seen:
                 seen.add(place)
-                message = f'{action.id} asks "{name}", where absent data gives an answer: {how}'
-                mend = "give null where nothing is on record (if exists X then ...), or set the policy presume-absent"
-                yield Finding(SWALLOWED, place, message, mend)
+                yield Finding(
+                    SWALLOWED, place, f'{action.id} asks "{name}", where absent data gives an answer: {how}', _OPEN
+                )
+        answer = None if closed else _of_nobody(libraries, library.name, action.condition[0])
+        if answer is not None:
+            node = library.definitions[action.condition[0]]
+            message = f"{action.id} is {str(answer).lower()} of a patient of whom nothing is known"
+            yield Finding(SWALLOWED, library.place(node), message, _OPEN)
+
+
+def _of_nobody(libraries: Libraries | None, library: str, name: str) -> bool | None:
+    """What a definition says of a patient whose record holds nothing; None where it is null, or cannot be asked."""
+    if libraries is None or library not in libraries:
+        return None
+    record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "nobody"}], now=_ONE_DAY)
+    try:
+        value = Evaluation(libraries, record, ValueSets(), _ONE_DAY).evaluate(library, name)
+    except CdsError:
+        return None
+    return value if isinstance(value, bool) else None
 
 
 def _closed(content: Content, name: Name) -> Iterator[tuple[Place, str, str]]:
