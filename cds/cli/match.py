@@ -190,6 +190,8 @@ def _print_criteria(console: Console, trial: Eligibility) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from cds.hooks.detail import could_start
+
     table = Table(box=None, pad_edge=False, title=Text(f"\n{trial.trial}"), title_justify="left")
     for name in ("", "id", "criterion", "how known", "by which evidence, or what is missing"):
         table.add_column(name, overflow="fold")
@@ -200,6 +202,8 @@ def _print_criteria(console: Console, trial: Eligibility) -> None:
             Text(sign, style=style), result.criterion.id, Text(result.criterion.title), known, Text(_why(result))
         )
     console.print(table)
+    if trial.status.value == "ineligible" and trial.eligible_from:
+        console.print(Text(could_start(trial, trial.eligible_from), style="yellow"))
     if trial.record_incomplete:
         console.print(Text("The registry record came without its full list of criteria: ask the site.", style="yellow"))
 
