@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cds.trials.catalog import Catalog
-    from cds.trials.eligibility import CriterionResult, Eligibility, Match
+    from cds.trials.eligibility import CriterionResult, Eligibility, Match, SetMatch, SetResult
 
 #: How many resources of a criterion's evidence a table shows.
 _SHOWN = 4
@@ -33,6 +33,12 @@ _SHOWN = 4
     "--first-dose", type=click.DateTime(["%Y-%m-%d"]), help="The planned first dose (default: the date of now)."
 )
 @click.option(
+    "--criteria",
+    "criteria_set",
+    metavar="SET",
+    help="Criteria never asked at entry, judged as of --now: those that an outcome is measured by (conversion).",
+)
+@click.option(
     "--searched", metavar="TYPE,...", help="The resource types that the bundles are complete in (default: all)."
 )
 @click.option("--format", "form", type=click.Choice(["table", "json", "jsonl"]), default="table", show_default=True)
@@ -42,6 +48,7 @@ def match_command(
     all_criteria: bool,
     now: datetime | None,
     first_dose: datetime | None,
+    criteria_set: str | None,
     searched: str | None,
     form: str,
 ) -> None:
@@ -53,6 +60,9 @@ def match_command(
     unknown = sorted(set(trial_ids) - catalog.trials.keys())
     if unknown:
         raise click.UsageError(f"no trial {', '.join(unknown)}; there are: {', '.join(catalog.trials)}")
+    sets = sorted({name for trial in catalog.active for name in trial.sets})
+    if criteria_set is not None and criteria_set not in sets:
+        raise click.UsageError(f"no set of criteria {criteria_set}; there are: {', '.join(sets)}")
     zone = settings.timezone
     moment = datetime.now(zone) if now is None else now if now.tzinfo else now.replace(tzinfo=zone)
     matcher = _Matcher(
@@ -63,6 +73,7 @@ def match_command(
         trials=trial_ids or None,
         all_criteria=all_criteria or bool(trial_ids),
         searched=tuple(part.strip() for part in searched.split(",")) if searched else None,
+        criteria_set=criteria_set,
     )
     files = bundle_files(bundles)
     failed = _print_answers(matcher, files, form)
@@ -80,15 +91,18 @@ class _Matcher:
     trials: tuple[str, ...] | None
     all_criteria: bool
     searched: tuple[str, ...] | None
+    criteria_set: str | None
 
-    def answer(self, path: Path) -> Match:
+    def answer(self, path: Path) -> Match | SetMatch:
         """The match of the patient in a file; raises CdsError where the file is no bundle of one patient."""
         from cds.fhir.record import PatientRecord
-        from cds.trials.apply import match
+        from cds.trials.apply import judge_set, match
 
         record = PatientRecord.from_bundle(
             read_bundle(path), now=self.now, timezone=self.timezone, searched=self.searched
         )
+        if self.criteria_set is not None:
+            return judge_set(self.catalog, record, self.criteria_set, now=self.now, trials=self.trials)
         return match(
             self.catalog,
             record,
@@ -103,7 +117,7 @@ def _print_answers(matcher: _Matcher, files: list[Path], form: str) -> bool:
     """Prints every file's answer as `form` says; whether a file failed (each is named on stderr)."""
     import orjson
 
-    from cds.trials.eligibility import as_json
+    from cds.trials.eligibility import SetMatch, as_json, set_as_json
 
     failed = False
     collected = []
@@ -114,16 +128,20 @@ def _print_answers(matcher: _Matcher, files: list[Path], form: str) -> bool:
             click.echo(f"{path}: {error}", err=True)
             failed = True
             continue
+        if form != "table":
+            content = set_as_json(answer) if isinstance(answer, SetMatch) else as_json(answer)
         if form == "jsonl":
-            click.echo(orjson.dumps(as_json(answer)))
+            click.echo(orjson.dumps(content))
         elif form == "json":
-            collected.append(as_json(answer))
+            collected.append(content)
+        elif isinstance(answer, SetMatch):
+            _print_set(answer, path)
         else:
             show = _print_table if matcher.all_criteria or len(files) == 1 else _print_line
             show(answer, path)
     if form == "json" and (collected or len(files) > 1):
-        content = collected[0] if len(files) == 1 else collected
-        click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        told = collected[0] if len(files) == 1 else collected
+        click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
     return failed
 
 
@@ -184,7 +202,35 @@ def _print_table(answer: Match, path: Path) -> None:
     console.print()
 
 
+def _print_set(answer: SetMatch, path: Path) -> None:
+    """What the trials' sets of a name come to, with their criteria."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    head = f"{answer.patient}  ({path.name})  {answer.name}, evaluated {answer.evaluated_at}"
+    console.print(Text(head, style="bold"))
+    for trial in answer.trials:
+        _print_results(console, trial)
+        sign, style = _SIGNS[trial.outcome.value]
+        console.print(Text(f"{sign} {answer.name}: {trial.outcome.value}", style=style))
+    console.print()
+
+
 def _print_criteria(console: Console, trial: Eligibility) -> None:
+    """The criteria of one trial, and what else a person should know of it."""
+    from rich.text import Text
+
+    from cds.hooks.detail import could_start
+
+    _print_results(console, trial)
+    if trial.status.value == "ineligible" and trial.eligible_from:
+        console.print(Text(could_start(trial, trial.eligible_from), style="yellow"))
+    if trial.record_incomplete:
+        console.print(Text("The registry record came without its full list of criteria: ask the site.", style="yellow"))
+
+
+def _print_results(console: Console, trial: Eligibility | SetResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -198,8 +244,6 @@ def _print_criteria(console: Console, trial: Eligibility) -> None:
             Text(sign, style=style), result.criterion.id, Text(result.criterion.title), known, Text(_why(result))
         )
     console.print(table)
-    if trial.record_incomplete:
-        console.print(Text("The registry record came without its full list of criteria: ask the site.", style="yellow"))
 
 
 def _why(result: CriterionResult) -> str:

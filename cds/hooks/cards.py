@@ -7,16 +7,17 @@ from datetime import date
 from typing import Any
 from uuid import UUID, uuid5
 
-from cds.fhir.dates import in_words
-from cds.hooks.detail import cut, detail, name_of, plain
+from cds.hooks.detail import could_start, cut, detail, name_of, plain
 from cds.hooks.suggestions import questionnaire_link, suggestions_for_what_is_open
 from cds.trials.catalog import Trial
-from cds.trials.eligibility import Eligibility, Match, Outcome, Status
+from cds.trials.eligibility import Eligibility, Match, Status
 
 Json = dict[str, Any]
 
 #: A summary has fewer than 140 characters.
 SUMMARY = 139
+#: How much of it the names of windows may take.
+_WINDOWS = 48
 #: The key of our extensions, our canonical base reversed.
 EXTENSION = "example.trial-match"
 #: What a ServiceRequest may name as its reason (R4 ServiceRequest.reasonReference).
@@ -89,7 +90,7 @@ def summary(answer: Eligibility, name: str) -> str:
         head = "Trial match: "
         tail = f" – all {number} criteria met" + (f", {counts.presumed} presumed" if counts.presumed else "")
     elif answer.status is Status.INELIGIBLE and answer.eligible_from:
-        head = f"Trial possible from {in_words(answer.eligible_from.isoformat())}: "
+        head = f"Trial {could_start(answer, answer.eligible_from, _WINDOWS)}: "
         tail = f" – {counts.unknown} of {number} {known} open" if counts.unknown else ""
     else:
         head = "Possible trial: "
@@ -162,7 +163,7 @@ def _machine_readable(answer: Eligibility) -> Json:
         one: Json = {"id": result.criterion.id, "outcome": result.outcome.value, "basis": result.basis.value}
         if result.evidence:
             one["evidence"] = [item.reference for item in result.evidence]
-        if result.outcome is Outcome.NOT_MET and result.clears_on:
+        if result.clears_on:
             one["clearsOn"] = result.clears_on.isoformat()
         criteria.append(one)
     if criteria:

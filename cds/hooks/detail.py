@@ -28,6 +28,8 @@ _LEADS = re.compile(r"^(\d+(?=[.)])|[-+=])")
 _LINKS = re.compile(r"(://|www\.|@)", re.IGNORECASE)
 _LAST_PARENTHESIS = re.compile(r" \([^()]*\)$")
 _NOT_ON_RECORD = re.compile(r"no .+ on record")
+#: How long a look-back window is, and what follows, in the title of a criterion.
+_SPAN = re.compile(r" within .*$")
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 
 
@@ -121,7 +123,7 @@ def _status(answer: Eligibility, first_dose: date) -> str:
     if answer.status is Status.ELIGIBLE:
         head = "All criteria are met"
     elif answer.status is Status.INELIGIBLE and answer.eligible_from:
-        head = f"Possible from {in_words(answer.eligible_from.isoformat())}"
+        head = f"The patient {escape(could_start(answer, answer.eligible_from))}"
     else:
         head = "Possibly eligible"
     known = "known criteria" if answer.record_incomplete else "criteria"
@@ -130,6 +132,31 @@ def _status(answer: Eligibility, first_dose: date) -> str:
     if answer.record_incomplete:
         line += "\n\nThe registry record came without its full eligibility list: **the full list is with the site.**"
     return line
+
+
+def could_start(answer: Eligibility, day: date, length: int | None = None) -> str:
+    """From which day a trial is possible that windows alone keep closed, and which windows: what decides the day first.
+
+    Their names take no more than `length` characters, if that is given.
+    """
+    closed = [result for result in answer.criteria if result.outcome is Outcome.NOT_MET and result.clears_on]
+    closed.sort(key=lambda result: result.clears_on or date.max, reverse=True)
+    names = list(dict.fromkeys(_window(result.criterion.title) for result in closed))
+    told = ", ".join(names)
+    if length is not None and _width(told) > length:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        told = cut(names[0], length - len(more)) + more
+    return f"could start from {in_words(day.isoformat())}" + (f" ({told})" if told else "")
+
+
+def _window(title: str) -> str:
+    """What a window is about, by the title of its criterion.
+
+    >>> _window("Live vaccine within one month")
+    'live vaccine'
+    """
+    name = _SPAN.sub("", plain(title))
+    return name[:1].lower() + name[1:] if name[1:2].islower() else name
 
 
 def _section(title: str, lines: Iterable[str]) -> str:
@@ -161,7 +188,9 @@ def _open(result: CriterionResult) -> str:
     reason = (result.reason or "").removeprefix(REST_IS_FOR_A_PERSON).removeprefix("; ")
     line = _line(result, "" if result.evidence else _missing(result), _reason(reason))
     question = result.criterion.question
-    return f"{line} → {escape(question)}" if question else line
+    if question:
+        line = f"{line} → {escape(question)}"
+    return f"{line} Clears on {in_words(result.clears_on.isoformat())}." if result.clears_on else line
 
 
 def _not_met(result: CriterionResult) -> str:

@@ -32,7 +32,7 @@ def questionnaire(trial: Trial) -> Json | None:
     protocol's, word for word, and its help says what to find out and from whom. A question may be left open, or be
     answered with "Don't know". What an answer comes to is said in `cds.trials.attestation`.
     """
-    groups = [_group(trial, kind) for kind in Kind]
+    groups = [_group(trial, kind) for kind in _GROUPS]
     plan = trial.plan_definition
     resource: Json = {
         "resourceType": "Questionnaire",

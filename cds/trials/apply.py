@@ -30,6 +30,8 @@ from cds.trials.eligibility import (
     Missing,
     Outcome,
     Policy,
+    SetMatch,
+    SetResult,
     Status,
     rank,
 )
@@ -90,6 +92,31 @@ def match(
         trials=_with_those_passed_over(catalog, answers, failed) if together else tuple(sorted(answers, key=rank)),
         deceased=deceased,
     )
+
+
+def judge_set(
+    catalog: Catalog, record: PatientRecord, name: str, *, now: datetime, trials: Collection[str] | None = None
+) -> SetMatch:
+    """What the active trials' criteria of the set `name` (`Trial.sets`) come to; trials without that set are left out.
+
+    They are judged as of `now`, which is when an outcome is looked at, whenever the first dose was.
+    """
+    evaluation = evaluate_record(catalog, record, now=now, first_dose=now.date())
+    answers = tuple(
+        _judge_set(trial, trial.sets[name], record, evaluation)
+        for trial in catalog.active
+        if name in trial.sets and (trials is None or trial.id in trials)
+    )
+    return SetMatch(record.reference, _instant(now), name, answers)
+
+
+def _judge_set(trial: Trial, criteria: Iterable[Criterion], record: PatientRecord, evaluation: Evaluation) -> SetResult:
+    results = tuple(_judge(c, trial.logic[c.id], record, evaluation) for c in criteria)
+    outcomes = {result.outcome for result in results}
+    _, applicable = _judge_disease(trial, record, evaluation)
+    worst = (one for one in (Outcome.NOT_MET, Outcome.UNKNOWN) if one in outcomes)
+    outcome = next(worst, Outcome.MET) if applicable else Outcome.NOT_APPLICABLE
+    return SetResult(trial.id, trial.title, outcome, results, _counts(results))
 
 
 def concerns(catalog: Catalog, record: PatientRecord, *, now: datetime) -> bool:
@@ -304,7 +331,7 @@ def _meaning(
         if closed and criterion.assessment is not Assessment.ATTESTATION and not _clinical(evidence):
             return Outcome.MET, Basis.VERIFIED if verifying else Basis.PRESUMED, None
         return Outcome.UNKNOWN, Basis.NONE, None
-    if answer is not (criterion.kind is Kind.INCLUSION):
+    if answer is (criterion.kind is Kind.EXCLUSION):
         return Outcome.NOT_MET, Basis.VERIFIED if evidence else Basis.PRESUMED, None
     if Policy.ATTEST in criterion.policies:
         return Outcome.UNKNOWN, Basis.NONE, REST_IS_FOR_A_PERSON

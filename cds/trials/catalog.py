@@ -109,6 +109,11 @@ class Trial:
         """The criteria that say whether the trial concerns the patient's disease at all."""
         return tuple(criterion for criterion in self.criteria if criterion.disease)
 
+    @property
+    def sets(self) -> Mapping[str, tuple[Criterion, ...]]:
+        """The sets of criteria that are asked by name and never at entry, such as what an outcome is measured by."""
+        return {"conversion": self.conversion} if self.conversion else {}
+
     @cached_property
     def types(self) -> frozenset[str]:
         """The resource types that the criteria of entry are read from."""
@@ -320,7 +325,7 @@ def _trial(path: Path, compiled: Mapping[Path, Library]) -> Trial:
         for action in branches.get(kind.value, {}).get("action", [])
     )
     conversion = tuple(
-        _criterion(action, Kind.INCLUSION, path)
+        _criterion(action, Kind.OUTCOME, path)
         for action in _descendants(actions.get("conversion", {}))
         if _extension(action, "assessment")
     )

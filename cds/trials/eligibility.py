@@ -39,10 +39,11 @@ class Status(StrEnum):
 
 
 class Kind(StrEnum):
-    """Whether being true lets a patient in or keeps her out."""
+    """Whether being true lets a patient in, keeps her out, or is part of an outcome that the trial measures."""
 
     INCLUSION = "inclusion"
     EXCLUSION = "exclusion"
+    OUTCOME = "outcome"
 
 
 class Assessment(StrEnum):
@@ -151,6 +152,30 @@ class Eligibility:
 
 
 @dataclass(frozen=True, slots=True)
+class SetResult:
+    """What a trial's set of criteria beside those of entry comes to: `outcome` is that of all of them together.
+
+    It is not-applicable where the trial does not concern the patient, whatever the criteria are.
+    """
+
+    trial: str
+    title: str
+    outcome: Outcome
+    criteria: tuple[CriterionResult, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class SetMatch:
+    """What the trials' sets of that name come to for one patient."""
+
+    patient: str
+    evaluated_at: str
+    name: str
+    trials: Sequence[SetResult]
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """All active trials for one patient, best first; `evaluated_at` and `first_dose` are ISO 8601 texts."""
 
@@ -189,22 +214,44 @@ def as_json(match: Match) -> dict[str, Any]:
     return head
 
 
+def set_as_json(match: SetMatch) -> dict[str, Any]:
+    """`match` in the fixed JSON of ``cds match --criteria``."""
+    return {
+        "patient": match.patient,
+        "evaluatedAt": match.evaluated_at,
+        "criteriaSet": match.name,
+        "trials": [
+            {
+                "trial": answer.trial,
+                "title": answer.title,
+                "outcome": answer.outcome.value,
+                "counts": _counts_json(answer.counts),
+                "criteria": [_criterion_json(result) for result in answer.criteria],
+            }
+            for answer in match.trials
+        ],
+    }
+
+
 def _eligibility_json(answer: Eligibility) -> dict[str, Any]:
-    counts = answer.counts
     return {
         "trial": answer.trial,
         "title": answer.title,
         "status": answer.status.value,
         "eligibleFrom": answer.eligible_from.isoformat() if answer.eligible_from else None,
         "recordIncomplete": answer.record_incomplete,
-        "counts": {
-            "met": counts.met,
-            "notMet": counts.not_met,
-            "unknown": counts.unknown,
-            "notApplicable": counts.not_applicable,
-            "presumed": counts.presumed,
-        },
+        "counts": _counts_json(answer.counts),
         "criteria": [_criterion_json(result) for result in answer.criteria],
+    }
+
+
+def _counts_json(counts: Counts) -> dict[str, int]:
+    return {
+        "met": counts.met,
+        "notMet": counts.not_met,
+        "unknown": counts.unknown,
+        "notApplicable": counts.not_applicable,
+        "presumed": counts.presumed,
     }
 
 

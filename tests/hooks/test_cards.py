@@ -223,13 +223,47 @@ def test_unread_data_is_named() -> None:
     )
 
 
-def test_a_window_says_the_day() -> None:
-    closed = result(
-        "E11", Outcome.NOT_MET, Basis.VERIFIED, clears_on=date(2026, 12, 3), title="Transfusion within 4 weeks"
-    )
+def window(id_: str, title: str, clears_on: date, outcome: Outcome = Outcome.NOT_MET) -> CriterionResult:
+    basis = Basis.VERIFIED if outcome is Outcome.NOT_MET else Basis.NONE
+    return result(id_, outcome, basis, clears_on=clears_on, title=title, question="Ward: which day?")
+
+
+def test_a_window_says_the_day_and_what_holds_it_back() -> None:
+    closed = window("E9", "Live vaccine within one month", date(2026, 12, 3))
     shown = answer(Status.INELIGIBLE, criteria=(*CRITERIA, closed), eligible_from=date(2026, 12, 3))
-    assert summary(shown, NAME).startswith("Trial possible from 3 Dec 2026: Cadonilimab")
-    assert "**E11** excluded if: Transfusion within 4 weeks → clears on 3 Dec 2026" in detail(shown, trial(), DAY)
+    assert summary(shown, NAME).startswith("Trial could start from 3 Dec 2026 (live vaccine): Cadonilimab")
+    told = detail(shown, trial(), DAY)
+    assert told.startswith("**The patient could start from 3 Dec 2026 (live vaccine)** · ")
+    assert "**E9** excluded if: Live vaccine within one month → clears on 3 Dec 2026" in told
+    assert make(shown)["extension"][EXTENSION]["eligibleFrom"] == "2026-12-03"
+
+
+def test_every_window_that_holds_the_day_back_is_named_the_one_that_decides_first() -> None:
+    closed = (
+        window("E9", "Live vaccine within one month", date(2026, 12, 1)),
+        window("E11", "Transfusion within 4 weeks", date(2026, 12, 3)),
+        window("E20", "HIV drug within 2 days", date(2026, 11, 22)),
+    )
+    shown = answer(Status.INELIGIBLE, criteria=closed, eligible_from=date(2026, 12, 3))
+    named = "could start from 3 Dec 2026 (transfusion, live vaccine, HIV drug)"
+    assert named in summary(shown, NAME) and named in detail(shown, trial(), DAY)
+
+
+def test_names_of_windows_leave_room_for_the_trial() -> None:
+    closed = tuple(
+        window(f"E{n}", f"{'Very ' * 20}long name {n} within {n} days", date(2026, 12, 3)) for n in range(1, 4)
+    )
+    shown = answer(Status.INELIGIBLE, criteria=closed, eligible_from=date(2026, 12, 3))
+    assert "Very… and 2 more): Cadonilimab for cervical" in summary(shown, NAME).replace("very", "Very")
+    assert len(summary(shown, NAME)) <= 139
+
+
+def test_an_open_window_says_when_it_clears_by_itself() -> None:
+    shown = answer(criteria=(window("E12", "Major surgery within 4 weeks", date(2026, 12, 5), Outcome.UNKNOWN),))
+    line = "**E12** excluded if: Major surgery within 4 weeks → Ward: which day? Clears on 5 Dec 2026."
+    assert line in detail(shown, trial(), DAY)
+    (told,) = make(shown)["extension"][EXTENSION]["criteria"]
+    assert told == {"id": "E12", "outcome": "unknown", "basis": "none", "clearsOn": "2026-12-05"}
 
 
 @pytest.mark.parametrize("status", list(Status))
