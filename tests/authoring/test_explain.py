@@ -79,12 +79,12 @@ def test_nothing_on_record_is_followed_to_the_retrieve() -> None:
     assert "? I13  ECOG performance status 0 or 1  unknown (inclusion, computable)" in text
     assert "text: ECOG score ≤ 1;" in text
     assert "missing: no ECOG performance status on record" in text
-    (leaf,) = [line for line in text.splitlines() if "◀" in line]
-    assert '= [Observation: "ECOG performance status codes"] → nothing ◀  eligibility.cql:' in leaf
+    leaf, *others = [line for line in text.splitlines() if "◀" in line]
+    assert '= [Observation: "ECOG performance status codes"] → nothing ◀  Screening.cql:' in leaf
+    assert all("→ nothing ◀" in other for other in others)
     assert "… 2 more sub-expressions, not evaluated" in text
-    assert 'Unknown because no ECOG performance status on record ("ECOG performance status", eligibility.cql:' in flat(
-        text
-    )
+    because = 'Unknown because no ECOG performance status on record (Screening."ECOG performance status", Screening.'
+    assert because in flat(text)
     assert f"eligibility.cql: plandefinitions/{TRIAL}/eligibility.cql" in text
 
 
@@ -118,9 +118,9 @@ def test_the_rest_is_folded_unless_all_is_asked_for() -> None:
 
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_lines_fit_the_terminal(width: int) -> None:
-    lines = [line for line in told("E12-append", "I13", width=width).splitlines() if "eligibility.cql:" in line]
+    lines = [line for line in told("E12-append", "I13", width=width).splitlines() if ".cql:" in line]
     tree = [line for line in lines if line.lstrip("│├└ ")[:2] in ("✓ ", "✗ ", "? ", "= ")]
-    assert len(tree) == 6
+    assert len(tree) == 14
     assert all(len(line) <= width for line in tree if len(line.lstrip("│├└ ")) > 56)
 
 
@@ -147,13 +147,15 @@ def test_the_json_holds_the_whole_tree_and_each_definition_once() -> None:
     assert (ecog["outcome"], ecog["basis"], ecog["decidedBy"]) == ("unknown", "none", [])
     tree = ecog["trace"]
     assert (tree["kind"], tree["source"], tree["value"], tree["decides"]) == ("ExpressionDef", '"I13"', None, True)
-    (case,) = tree["children"]
+    (reference,) = tree["children"]
+    assert reference["kind"] == "ExpressionRef"
+    (case,) = answer["definitions"]['Screening."Is ECOG 0 or 1"']["children"]
     assert case["kind"] == "Case"
     assert {child["state"] for child in case["children"]} == {"evaluated", "constant", "not-evaluated"}
-    fact = answer["definitions"]['CadonilimabCervicalLocallyAdvanced."ECOG performance status"']
+    fact = answer["definitions"]['Screening."ECOG performance status"']
     assert fact["value"] == []
-    assert fact["place"].startswith(f"plandefinitions/{TRIAL}/eligibility.cql:")
-    assert [child["kind"] for child in fact["children"]] == ["FunctionRef"]
+    assert fact["place"].startswith("plandefinitions/shared/Screening.cql:")
+    assert [child["kind"] for child in fact["children"]] == ["Query"]
 
 
 def test_resources_stand_in_the_json_by_reference() -> None:
