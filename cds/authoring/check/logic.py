@@ -81,7 +81,7 @@ def findings(content: Content) -> Iterator[Finding]:
     for cql in content.cql:
         if content.holds(cql.source.path):
             yield from _units(cql)
-            yield from _clock(cql)
+            yield from _clock(cql) if content.trials else ()
             yield from _searches(cql)
     for trial in content.trials:
         if content.holds(trial.path):
@@ -141,9 +141,11 @@ def _translated(content: Content) -> Iterator[Finding]:
         if cql.fresh or cql.source.text is None or cql.name is None:
             yield from _told_in_elm(content, cql)
             continue
-        stale.append(cql)
-        if content.holds(cql.source.path):
-            yield _stale(cql)
+        # Content of others keeps its ELM where it likes, inside Library resources for one.
+        if content.trials:
+            stale.append(cql)
+            if content.holds(cql.source.path):
+                yield _stale(cql)
     yield from _diagnosed(content, stale)
 
 

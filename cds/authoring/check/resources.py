@@ -57,7 +57,9 @@ Json = dict[str, Any]
 def findings(content: Content) -> Iterator[Finding]:
     """What is wrong with the resources in files of their own."""
     for resource in content.resources:
-        if content.holds(resource.source.path):
+        # Others keep files of other kinds beside their resources: ELM, requests, options.
+        is_resource = content.trials or "resourceType" in resource.json
+        if content.holds(resource.source.path) and is_resource:
             yield from _validity(resource)
             yield from _identity(content, resource)
             yield from _extensions(resource)
@@ -115,7 +117,10 @@ def _codes(model: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
         if value is None:
             continue
         own = (*path, field.alias or name)
-        allowed = (field.json_schema_extra or {}).get("enum_values")
+        allowed = (field.json_schema_extra or {}).get("enum_values") or []
+        # Of a long list the models name the first alone, and a plus; the language of an expression is no closed list.
+        if "+" in allowed or (name == "language" and type(model).__name__ == "Expression"):
+            allowed = []
         many = isinstance(value, list)
         for number, one in enumerate(value if many else [value]):
             place = (*own, number) if many else own
@@ -228,6 +233,8 @@ def _resolves(content: Content, resource: Resource, target: str) -> bool:
         return True  # what it leads to may be in a file that has a finding of its own
     url, _, version = target.partition("|")
     kind, _, identifier = url.partition("/")
+    if url.rpartition("/")[2] in content.bare_elm and "Library/" in url:
+        return True
     if kind in (*_CANONICAL, "ResearchStudy") and identifier and ":" not in url:
         return any(one.kind == kind and one.json.get("id") == identifier for one in content.resources)
     if not _is_ours(content, url):

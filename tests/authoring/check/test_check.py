@@ -74,7 +74,8 @@ def test_rules_are_chosen_and_left_out() -> None:
     assert run(MISTAKES, "--rule", "clock-read").exit_code == 0
 
 
-def test_json_says_all_of_each_finding() -> None:
+def test_json_says_all_of_each_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(MISTAKES)
     found = json.loads(run(MISTAKES, "--format", "json", "--rule", "interval-empty").stdout)
     cql = MISTAKES / "mistaken-trial" / "eligibility.cql"
     line = next(n for n, text in enumerate(cql.read_text("utf-8").splitlines(), start=1) if "interval-empty" in text)
@@ -83,7 +84,7 @@ def test_json_says_all_of_each_finding() -> None:
             {
                 "rule": "interval-empty",
                 "severity": "error",
-                "file": str(cql),
+                "file": "mistaken-trial/eligibility.cql",
                 "line": line,
                 "column": 8,
                 "message": "the interval ends before it begins",
