@@ -228,3 +228,13 @@ def test_the_table_of_criteria_is_that_of_the_content(tmp_path: Path, monkeypatc
     assert run("--table", target).output == f"{target}: written\n"
     assert target.read_text("utf-8") == (ROOT / "docs" / "criteria.md").read_text("utf-8")
     assert run("--table", target).output == f"{target}: unchanged\n"
+
+
+def test_the_document_of_the_rules_is_complete() -> None:
+    parts = re.split(r"^### ", (ROOT / "docs" / "rules.md").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    told = {part.split("\n", 1)[0]: re.split(r"^## ", part, flags=re.MULTILINE)[0] for part in parts}
+    assert sorted(told) == sorted(RULES)
+    for name, text in told.items():
+        assert text.split("\n")[1].startswith(f"**{RULES[name].severity.value}.** "), name
+        assert "*Why:*" in text and "*Mend:*" in text, name
+        assert "*Example:*" in text or name == "criterion-cases-partial", name
