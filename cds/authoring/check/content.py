@@ -47,6 +47,11 @@ class Resource:
         """Its canonical URL; empty where it has none."""
         return text(self.json.get("url"))
 
+    @cached_property
+    def elements(self) -> tuple[tuple[tuple[str | int, ...], Json], ...]:
+        """Every object in it, itself first, with the path to it."""
+        return tuple(elements(self.json))
+
 
 @dataclass(frozen=True)
 class Action:

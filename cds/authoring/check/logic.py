@@ -13,6 +13,7 @@ from cds.elm import Libraries
 from cds.elm.values.quantity import CALENDAR_UNITS
 from cds.errors import CdsError, ContentError
 from cds.fhir.model import TYPES, FHIRModel
+from cds.fhir.searches import of_patient
 from cds.trials.compiled import elm_path
 
 UNNAMED = Rule("cql-library-unnamed", Severity.ERROR, "A CQL file does not say which library it is.")
@@ -55,10 +56,8 @@ RULES = (
 _HELPERS = "FHIRHelpers"
 #: UCUM's units with an offset, which no library converts by a factor, and which are valid all the same.
 _WITH_OFFSET = frozenset(("Cel", "[degF]", "[degRe]"))
-#: The elements by which R4 says whose data a resource is.
-_OF_PATIENT = frozenset(("patient", "subject", "beneficiary", "individual", "participant", "member", "actor"))
 #: Read by reference from other resources, so never asked for by patient.
-_BY_REFERENCE = frozenset(("Patient", "Medication"))
+_BY_REFERENCE = frozenset(("Medication",))
 #: Texts and comments of CQL, whose brackets are none.
 _TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`|//[^\n]*|/\*.*?\*/|[()\[\]{}'"`]|/\*""", re.DOTALL
@@ -432,13 +431,9 @@ def _searches(cql: Cql) -> Iterator[Finding]:
     for node in nodes((cql.elm or {}).get("statements")):
         if node.get("type") == "Retrieve":
             kind = text(node.get("dataType")).rpartition("}")[2]
-            if kind in TYPES and kind not in _BY_REFERENCE and not _of_patient(kind):
-                message = f"{kind} names no patient, so no prefetch can ask for hers"
-                yield Finding(SEARCH, cql.place(node), message, "retrieve a type that names its patient")
-
-
-def _of_patient(kind: str) -> bool:
-    return not _OF_PATIENT.isdisjoint(TYPES[kind].elements)
+            if kind in TYPES and kind not in _BY_REFERENCE and of_patient(kind, "id") is None:
+                message = f"R4 does not search {kind} by patient, so no prefetch can ask for hers"
+                yield Finding(SEARCH, cql.place(node), message, "follow a reference from what names its patient")
 
 
 # ------------------------------------------------------------------------------------------------ unknown and false

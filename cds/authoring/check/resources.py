@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from cds.authoring.check.content import LIBRARY, PLAN, STUDY, Content, Resource, all_actions, elements, objects, text
+from cds.authoring.check.content import LIBRARY, PLAN, STUDY, Content, Resource, all_actions, objects, text
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.fhir.model import TYPES
 from cds.trials.catalog import CANONICAL_BASE, EXTENSION
@@ -131,9 +131,9 @@ def _codes(model: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
 
 
 def _identity(content: Content, resource: Resource) -> Iterator[Finding]:
-    json, source, kind = resource.json, resource.source, resource.kind
+    source, kind = resource.source, resource.kind
     seen: dict[tuple[str, str, tuple[str | int, ...]], tuple[str | int, ...]] = {}
-    for path, element in elements(json):
+    for path, element in resource.elements:
         # The elements of a contained resource have ids of their own; contained resources are told apart by theirs.
         scope = () if path[:1] != ("contained",) else path[:2] if len(path) > 2 else ("contained",)
         for name in ("id", "linkId"):
@@ -173,7 +173,7 @@ def _metadata(resource: Resource) -> Iterator[Finding]:
 
 
 def _extensions(resource: Resource) -> Iterator[Finding]:
-    for path, element in elements(resource.json):
+    for path, element in resource.elements:
         for number, extension in objects(element.get("extension")):
             url = text(extension.get("url"))
             if not url.startswith(CANONICAL_BASE):
@@ -212,7 +212,7 @@ def _links(content: Content, resource: Resource) -> Iterator[Finding]:
 
 def _targets(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """The links of a resource that must lead to something here: to contained resources, and to our own URLs."""
-    for path, element in elements(resource.json):
+    for path, element in resource.elements:
         for name in ("definitionCanonical", "resource", "reference"):
             value = element.get(name)
             if isinstance(value, str):
