@@ -12,6 +12,7 @@ from typing import Any
 from cds.errors import DataUnavailableError, RecordError, RequestError
 from cds.fhir.compartment import Compartment
 from cds.fhir.record import PatientRecord
+from cds.fhir.searches import of_patient
 from cds.fhir.searchset import Page
 from cds.fhir.server import MEDICATED, Answer, Wanted
 from cds.hooks.request import HookRequest
@@ -21,29 +22,6 @@ Json = dict[str, Any]
 
 PATIENT_ID = "{{context.patientId}}"
 
-#: R4 resource types that have the search parameter `patient` (FHIR 4.0.1, search parameter registry).
-_BY_PATIENT = frozenset(
-    """
-    Account AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic BodyStructure CarePlan CareTeam
-    ChargeItem Claim ClaimResponse ClinicalImpression Communication CommunicationRequest Composition Condition Consent
-    Contract Coverage CoverageEligibilityRequest CoverageEligibilityResponse DetectedIssue Device DeviceRequest
-    DeviceUseStatement DiagnosticReport DocumentManifest DocumentReference Encounter EnrollmentRequest EpisodeOfCare
-    ExplanationOfBenefit FamilyMemberHistory Flag Goal GuidanceResponse ImagingStudy Immunization
-    ImmunizationEvaluation ImmunizationRecommendation Invoice List MeasureReport Media MedicationAdministration
-    MedicationDispense MedicationRequest MedicationStatement MolecularSequence NutritionOrder Observation Person
-    Procedure Provenance QuestionnaireResponse RelatedPerson RequestGroup RiskAssessment ServiceRequest Specimen
-    SupplyDelivery Task VisionPrescription
-    """.split()  # noqa: SIM905 - a page of quotation marks reads worse
-)
-#: The other parameters by which R4 finds a patient's resources. Where a parameter may name several types, the type
-#: is written out, since a bare id would be ambiguous (FHIR 4.0.1, 3.1.1.4.13).
-_OTHERWISE = {
-    "AdverseEvent": f"subject=Patient/{PATIENT_ID}",
-    "Group": f"member=Patient/{PATIENT_ID}",
-    "ResearchSubject": f"individual={PATIENT_ID}",
-    "Schedule": f"actor=Patient/{PATIENT_ID}",
-    "SupplyRequest": f"subject=Patient/{PATIENT_ID}",
-}
 #: A reference to a Medication, relative or with its server's base before it, versioned or not.
 _MEDICATION = re.compile(r"(?:(?P<base>https?://.+)/)?Medication/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 #: How many Medications are read one by one.
@@ -65,12 +43,8 @@ def templates(types: Iterable[str]) -> dict[str, str]:
     """
     queries = {}
     for kind in types:
-        if kind == "Patient":
-            queries[key_of(kind)] = f"Patient/{PATIENT_ID}"
-        elif kind in _BY_PATIENT:
-            queries[key_of(kind)] = f"{kind}?patient={PATIENT_ID}"
-        elif kind in _OTHERWISE:
-            queries[key_of(kind)] = f"{kind}?{_OTHERWISE[kind]}"
+        if (query := of_patient(kind, PATIENT_ID)) is not None:
+            queries[key_of(kind)] = query
     return queries
 
 

@@ -37,6 +37,8 @@ _WRAPPERS = ("ToDecimal", "ToQuantity", "ToLong", "As", "ToDateTime", "ToConcept
 _DAYS = {"week": 7, "weeks": 7, "wk": 7, "day": 1, "days": 1, "d": 1}
 _MONTHS = {"year": 12, "years": 12, "a": 12, "month": 1, "months": 1, "mo": 1}
 
+_NO_EXPRESSION = frozenset(("annotation", "signature", "resultTypeSpecifier"))
+
 Pairs = frozenset[tuple[str, str]]
 
 
@@ -44,7 +46,7 @@ Pairs = frozenset[tuple[str, str]]
 class _Bound:
     """What something is compared with: a number on the scale of a unit, or a distance from a base (``First dose``)."""
 
-    base: bytes
+    base: str
     value: Decimal
     unit: str
 
@@ -53,7 +55,7 @@ class _Bound:
 class _Comparison:
     """One comparison of a subject with a constant bound."""
 
-    subject: bytes
+    subject: str
     operator: str
     bound: _Bound
     node: Json
@@ -64,8 +66,14 @@ def findings(content: Content) -> Iterator[Finding]:
     members = {resource.url: _pairs(resource.json) for resource in content.resources if resource.kind == "ValueSet"}
     for cql in content.cql:
         if cql.elm is not None and content.holds(cql.source.path):
+            joined: set[int] = set()
             for node in nodes(cql.elm.get("statements")):
                 yield from _of(cql, node)
+                kind = str(node.get("type"))
+                if kind in ("And", "Or") and id(node) not in joined:
+                    parts, inner = _flat(node, kind)
+                    joined |= inner
+                    yield from _joined(cql, parts, kind)
             for definition in [*cql.definitions.values(), *(one for many in cql.functions.values() for one in many)]:
                 yield from _dimensions(cql, definition)
                 yield from _Codes(content, cql, members).findings(definition)
@@ -73,9 +81,7 @@ def findings(content: Content) -> Iterator[Finding]:
 
 def _of(cql: Cql, node: Json) -> Iterator[Finding]:
     kind = node.get("type")
-    if kind in ("And", "Or"):
-        yield from _joined(cql, node, str(kind))
-    elif kind in ("Equal", "NotEqual"):
+    if kind in ("Equal", "NotEqual"):
         if any(_is_null(one) for one in operands(node)):
             message = "a comparison with null by = or != is always null, so neither true nor false"
             yield Finding(NULL, cql.place(node), message, "write: is null, or: is not null")
@@ -96,10 +102,9 @@ def _is_empty(node: Json, low: _Bound, high: _Bound) -> bool:
     return difference is not None and (difference > 0 or (difference == 0 and not closed))
 
 
-def _joined(cql: Cql, node: Json, kind: str) -> Iterator[Finding]:
+def _joined(cql: Cql, parts: list[Json], kind: str) -> Iterator[Finding]:
     """Contradictions among the operands of one `and`, and what covers everything among those of one `or`."""
-    parts = _flat(node, kind)
-    compared: dict[bytes, list[_Comparison]] = {}
+    compared: dict[str, list[_Comparison]] = {}
     for part in parts:
         one = _comparison(part)
         if one is not None:
@@ -121,17 +126,19 @@ def _joined(cql: Cql, node: Json, kind: str) -> Iterator[Finding]:
             yield Finding(rule, cql.place(part), message, "take one of the two out")
 
 
-def _flat(node: Json, kind: str) -> list[Json]:
-    """The operands of nested operators of one kind, in the order of the text."""
+def _flat(node: Json, kind: str) -> tuple[list[Json], set[int]]:
+    """The operands of nested operators of one kind, in the order of the text, and the operators by id()."""
     found: list[Json] = []
+    operators: set[int] = set()
     waiting = [node]
     while waiting:
         part = waiting.pop()
         if part.get("type") == kind:
+            operators.add(id(part))
             waiting += reversed(operands(part))
         else:
             found.append(part)
-    return found
+    return found, operators
 
 
 def _comparison(node: Json) -> _Comparison | None:
@@ -176,20 +183,20 @@ def _literal(node: Json) -> _Bound | None:
     kind = text(node.get("valueType")).rpartition("}")[2]
     value = str(node.get("value"))
     if kind in ("Integer", "Long", "Decimal"):
-        return _number(b"number", value, "1")
-    return _Bound(b"text " + value.encode(), Decimal(0), "text") if kind == "String" else None
+        return _number("number", value, "1")
+    return _Bound(f"text {value}", Decimal(0), "text") if kind == "String" else None
 
 
 def _quantity(node: Json) -> _Bound | None:
     unit = text(node.get("unit")) or "1"
     for units, name in ((_DAYS, "day"), (_MONTHS, "month")):
         if unit in units:
-            found = _number(b"quantity", str(node.get("value")), name)
+            found = _number("quantity", str(node.get("value")), name)
             return _Bound(found.base, found.value * units[unit], name) if found else None
-    return _number(b"quantity", str(node.get("value")), unit)
+    return _number("quantity", str(node.get("value")), unit)
 
 
-def _number(base: bytes, value: str, unit: str) -> _Bound | None:
+def _number(base: str, value: str, unit: str) -> _Bound | None:
     try:
         return _Bound(base, Decimal(value), unit)
     except InvalidOperation:
@@ -216,7 +223,7 @@ def _difference(first: _Bound, second: _Bound) -> Decimal | None:
 
 def _differ(first: _Bound, second: _Bound) -> bool:
     """Whether two quantities are of different dimensions."""
-    if first.base != second.base or first.base != b"quantity" or {first.unit, second.unit} <= {"day", "month"}:
+    if first.base != second.base or first.base != "quantity" or {first.unit, second.unit} <= {"day", "month"}:
         return False
     return comparable(first.unit, second.unit) is None and first.unit != second.unit
 
@@ -258,7 +265,7 @@ def _is_null(node: Json) -> bool:
 
 def _dimensions(cql: Cql, definition: Json) -> Iterator[Finding]:
     """Within a definition, one subject that is compared with quantities of different dimensions."""
-    known: dict[bytes, _Comparison] = {}
+    known: dict[str, _Comparison] = {}
     for node in nodes(definition):
         one = _comparison(node)
         if one is None:
@@ -305,27 +312,27 @@ class _Codes:
 
     def findings(self, definition: Json) -> Iterator[Finding]:
         """Where a code or system is asked for that no retrieved resource needs to have."""
-        yield from self._in(definition.get("expression"), {})
+        waiting: list[tuple[Any, Mapping[str, _Retrieved]]] = [(definition.get("expression"), {})]
+        while waiting:
+            node, scope = waiting.pop()
+            if isinstance(node, list):
+                waiting += [(one, scope) for one in node]
+            elif isinstance(node, dict):
+                scope = self._inside(node, scope)
+                yield from self._asked(node, scope)
+                waiting += [(value, scope) for name, value in node.items() if name not in _NO_EXPRESSION]
 
-    def _in(self, node: Any, scope: Mapping[str, _Retrieved]) -> Iterator[Finding]:
-        if isinstance(node, list):
-            for one in node:
-                yield from self._in(one, scope)
-            return
-        if not isinstance(node, dict):
-            return
-        if node.get("type") == "Query":
-            inner = dict(scope)
-            for source in (one for part in ("source", "relationship") for _, one in objects(node.get(part))):
-                alias, found = text(source.get("alias")), self._retrieved(source.get("expression"), inner)
-                inner.pop(alias, None)
-                if found is not None:
-                    inner[alias] = found
-            scope = inner
-        yield from self._asked(node, scope)
-        for name, value in node.items():
-            if name not in ("annotation", "signature", "resultTypeSpecifier"):
-                yield from self._in(value, scope)
+    def _inside(self, node: Json, scope: Mapping[str, _Retrieved]) -> Mapping[str, _Retrieved]:
+        """What aliases stand for inside a node."""
+        if node.get("type") != "Query":
+            return scope
+        inner = dict(scope)
+        for source in (one for part in ("source", "relationship") for _, one in objects(node.get(part))):
+            alias, found = text(source.get("alias")), self._retrieved(source.get("expression"), inner)
+            inner.pop(alias, None)
+            if found is not None:
+                inner[alias] = found
+        return inner
 
     def _retrieved(self, node: Any, scope: Mapping[str, _Retrieved]) -> _Retrieved | None:
         """What a query's source holds: a retrieve, one that a function chooses from, or the codings of an alias."""

@@ -47,6 +47,11 @@ class Resource:
         """Its canonical URL; empty where it has none."""
         return text(self.json.get("url"))
 
+    @cached_property
+    def elements(self) -> tuple[tuple[tuple[str | int, ...], Json], ...]:
+        """Every object in it, itself first, with the path to it."""
+        return tuple(elements(self.json))
+
 
 @dataclass(frozen=True)
 class Action:
@@ -169,8 +174,10 @@ class Content:
         if self.root.resolve() in self.focus:
             return [self.root]
         kept = [path for path in sorted(self.root.iterdir()) if path.is_dir() and is_content_folder(path)]
-        own = [path for path in self.focus if path not in {one.resolve() for one in kept}]
-        return kept + [self.root / path.relative_to(self.root.resolve()) for path in own]
+        known = {path.resolve() for path in kept}
+        own = {path if path.is_dir() else path.parent for path in self.focus} - known
+        further = [path for path in own if not any(path.is_relative_to(one) for one in known)]
+        return kept + [self.root / path.relative_to(self.root.resolve()) for path in sorted(further)]
 
     def holds(self, path: Path) -> bool:
         """Whether findings about a file are asked for."""
@@ -185,6 +192,17 @@ class Content:
             for source in self.sources.values()
             if source.content is not None and _is_resource_file(source.path, self.root)
         ]
+
+    @cached_property
+    def bare_elm(self) -> frozenset[str]:
+        """The libraries that are there as ELM alone, in files of their own, by name."""
+        found = set()
+        for resource in self.resources:
+            library = resource.json.get("library", resource.json)
+            identifier = library.get("identifier") if isinstance(library, dict) else None
+            if not resource.kind and isinstance(identifier, dict):
+                found.add(text(identifier.get("id")))
+        return frozenset(found)
 
     @cached_property
     def unreadable(self) -> bool:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import orjson
-
 from cds.authoring.check.finding import Place
 from cds.authoring.check.source import Source
 from cds.elm.library import included_name
@@ -147,15 +145,22 @@ def nodes(node: Any) -> Iterator[Json]:
             waiting.extend(reversed(part))
 
 
-def meaning(node: Any) -> bytes:
-    """The same for expressions that say the same in the same words."""
-    return orjson.dumps(_bare(node), option=orjson.OPT_SORT_KEYS)
-
-
-def _bare(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {name: _bare(value) for name, value in node.items() if name not in _ASIDE}
-    return [_bare(part) for part in node] if isinstance(node, list) else node
+def meaning(node: Any) -> str:
+    """The same for expressions that say the same in the same words, and for no others."""
+    told: list[str] = []
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            names = sorted(name for name in part if name not in _ASIDE)
+            told.append(f"{{{','.join(map(repr, names))}:")
+            waiting.extend(part[name] for name in reversed(names))
+        elif isinstance(part, list):
+            told.append(f"[{len(part)}:")
+            waiting.extend(reversed(part))
+        else:
+            told.append(f"{part!r};")
+    return "".join(told)
 
 
 def is_boolean(definition: Json) -> bool:

@@ -15,6 +15,7 @@ from cds.elm.values.quantity import CALENDAR_UNITS
 from cds.errors import CdsError, ContentError
 from cds.fhir.model import TYPES, FHIRModel
 from cds.fhir.record import PatientRecord
+from cds.fhir.searches import of_patient
 from cds.fhir.valuesets import ValueSets
 from cds.trials.compiled import elm_path
 
@@ -58,10 +59,8 @@ RULES = (
 _HELPERS = "FHIRHelpers"
 #: UCUM's units with an offset, which no library converts by a factor, and which are valid all the same.
 _WITH_OFFSET = frozenset(("Cel", "[degF]", "[degRe]"))
-#: The elements by which R4 says whose data a resource is.
-_OF_PATIENT = frozenset(("patient", "subject", "beneficiary", "individual", "participant", "member", "actor"))
 #: Read by reference from other resources, so never asked for by patient.
-_BY_REFERENCE = frozenset(("Patient", "Medication"))
+_BY_REFERENCE = frozenset(("Medication",))
 #: Texts and comments of CQL, whose brackets are none.
 _TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`|//[^\n]*|/\*.*?\*/|[()\[\]{}'"`]|/\*""", re.DOTALL
@@ -88,7 +87,7 @@ def findings(content: Content) -> Iterator[Finding]:
     for cql in content.cql:
         if content.holds(cql.source.path):
             yield from _units(cql)
-            yield from _clock(cql)
+            yield from _clock(cql) if content.trials else ()
             yield from _searches(cql)
     for trial in content.trials:
         if content.holds(trial.path):
@@ -148,9 +147,11 @@ def _translated(content: Content) -> Iterator[Finding]:
         if cql.fresh or cql.source.text is None or cql.name is None:
             yield from _told_in_elm(content, cql)
             continue
-        stale.append(cql)
-        if content.holds(cql.source.path):
-            yield _stale(cql)
+        # Content of others keeps its ELM where it likes, inside Library resources for one.
+        if content.trials:
+            stale.append(cql)
+            if content.holds(cql.source.path):
+                yield _stale(cql)
     yield from _diagnosed(content, stale)
 
 
@@ -438,13 +439,9 @@ def _searches(cql: Cql) -> Iterator[Finding]:
     for node in nodes((cql.elm or {}).get("statements")):
         if node.get("type") == "Retrieve":
             kind = text(node.get("dataType")).rpartition("}")[2]
-            if kind in TYPES and kind not in _BY_REFERENCE and not _of_patient(kind):
-                message = f"{kind} names no patient, so no prefetch can ask for hers"
-                yield Finding(SEARCH, cql.place(node), message, "retrieve a type that names its patient")
-
-
-def _of_patient(kind: str) -> bool:
-    return not _OF_PATIENT.isdisjoint(TYPES[kind].elements)
+            if kind in TYPES and kind not in _BY_REFERENCE and of_patient(kind, "id") is None:
+                message = f"R4 does not search {kind} by patient, so no prefetch can ask for hers"
+                yield Finding(SEARCH, cql.place(node), message, "follow a reference from what names its patient")
 
 
 # ------------------------------------------------------------------------------------------------ unknown and false

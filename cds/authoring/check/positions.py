@@ -113,14 +113,20 @@ def _string(token: str) -> str:
 
 
 def has_twice(text: str) -> bool:
-    """Whether some object of a JSON text has a key twice, which a parser passes over silently."""
+    """Whether some object of a JSON text has a key twice, which a parser passes over silently, or may have.
+
+    What is nested too deeply for this to be known quickly may.
+    """
     found = False
 
     def pairs(members: list[tuple[str, Any]]) -> None:
         nonlocal found
         found = found or len({key for key, _ in members}) < len(members)
 
-    json.loads(text, object_pairs_hook=pairs)
+    try:
+        json.loads(text, object_pairs_hook=pairs)
+    except RecursionError:
+        return True
     return found
 
 

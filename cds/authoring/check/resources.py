@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from cds.authoring.check.content import LIBRARY, PLAN, STUDY, Content, Resource, all_actions, elements, objects, text
+from cds.authoring.check.content import LIBRARY, PLAN, STUDY, Content, Resource, all_actions, objects, text
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.fhir.model import TYPES
 from cds.trials.catalog import CANONICAL_BASE, EXTENSION
@@ -57,7 +57,9 @@ Json = dict[str, Any]
 def findings(content: Content) -> Iterator[Finding]:
     """What is wrong with the resources in files of their own."""
     for resource in content.resources:
-        if content.holds(resource.source.path):
+        # Others keep files of other kinds beside their resources: ELM, requests, options.
+        is_resource = content.trials or "resourceType" in resource.json
+        if content.holds(resource.source.path) and is_resource:
             yield from _validity(resource)
             yield from _identity(content, resource)
             yield from _extensions(resource)
@@ -115,7 +117,10 @@ def _codes(model: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
         if value is None:
             continue
         own = (*path, field.alias or name)
-        allowed = (field.json_schema_extra or {}).get("enum_values")
+        allowed = (field.json_schema_extra or {}).get("enum_values") or []
+        # Of a long list the models name the first alone, and a plus; the language of an expression is no closed list.
+        if "+" in allowed or (name == "language" and type(model).__name__ == "Expression"):
+            allowed = []
         many = isinstance(value, list)
         for number, one in enumerate(value if many else [value]):
             place = (*own, number) if many else own
@@ -126,9 +131,9 @@ def _codes(model: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
 
 
 def _identity(content: Content, resource: Resource) -> Iterator[Finding]:
-    json, source, kind = resource.json, resource.source, resource.kind
+    source, kind = resource.source, resource.kind
     seen: dict[tuple[str, str, tuple[str | int, ...]], tuple[str | int, ...]] = {}
-    for path, element in elements(json):
+    for path, element in resource.elements:
         # The elements of a contained resource have ids of their own; contained resources are told apart by theirs.
         scope = () if path[:1] != ("contained",) else path[:2] if len(path) > 2 else ("contained",)
         for name in ("id", "linkId"):
@@ -168,7 +173,7 @@ def _metadata(resource: Resource) -> Iterator[Finding]:
 
 
 def _extensions(resource: Resource) -> Iterator[Finding]:
-    for path, element in elements(resource.json):
+    for path, element in resource.elements:
         for number, extension in objects(element.get("extension")):
             url = text(extension.get("url"))
             if not url.startswith(CANONICAL_BASE):
@@ -207,7 +212,7 @@ def _links(content: Content, resource: Resource) -> Iterator[Finding]:
 
 def _targets(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """The links of a resource that must lead to something here: to contained resources, and to our own URLs."""
-    for path, element in elements(resource.json):
+    for path, element in resource.elements:
         for name in ("definitionCanonical", "resource", "reference"):
             value = element.get(name)
             if isinstance(value, str):
@@ -228,6 +233,8 @@ def _resolves(content: Content, resource: Resource, target: str) -> bool:
         return True  # what it leads to may be in a file that has a finding of its own
     url, _, version = target.partition("|")
     kind, _, identifier = url.partition("/")
+    if url.rpartition("/")[2] in content.bare_elm and "Library/" in url:
+        return True
     if kind in (*_CANONICAL, "ResearchStudy") and identifier and ":" not in url:
         return any(one.kind == kind and one.json.get("id") == identifier for one in content.resources)
     if not _is_ours(content, url):

@@ -110,7 +110,7 @@ def findings(content: Content) -> Iterator[Finding]:
         if content.holds(resource.source.path):
             yield from _expansion(resource, definitions)
             yield from _circles(content, resource)
-            yield from _codes(resource, verified)
+            yield from _codes(resource, verified, ours=bool(content.trials))
     for cql in content.cql:
         if content.holds(cql.source.path):
             for name, (url, place) in cql.value_sets.items():
@@ -169,10 +169,10 @@ def _expansion(resource: Resource, definitions: Definitions) -> Iterator[Finding
             message = "has no expansion, and its definition names codes by rule"
             yield Finding(NOT_EXPANDED, source.place("compose"), message, command)
         return
-    held = [one for _, one in objects(expansion.get("contains"))]
+    held = list(_nested([one for _, one in objects(expansion.get("contains"))]))
     total = expansion.get("total")
-    if isinstance(total, int) and total > _count(held):
-        message = f"the expansion holds {_count(held)} codes of {total}"
+    if isinstance(total, int) and total > len(held):
+        message = f"the expansion holds {len(held)} codes of {total}"
         yield Finding(INCOMPLETE, source.place("expansion", "total"), message, command)
     if not held:
         message = "the expansion is empty, so nothing is ever found by it"
@@ -183,7 +183,7 @@ def _expansion(resource: Resource, definitions: Definitions) -> Iterator[Finding
         told = definitions.expand(json, str(source.path))
     except (TerminologyError, AttributeError, TypeError, KeyError):
         return  # what cannot be worked out here came from a server; links and circles have findings of their own
-    pairs = {(text(one.get("system")), text(one.get("code"))) for one in _nested(held)}
+    pairs = {(text(one.get("system")), text(one.get("code"))) for one in held if one.get("abstract") is not True}
     if pairs != told.pairs and not isinstance(total, bool):
         more, less = len(told.pairs - pairs), len(pairs - told.pairs)
         message = f"the expansion lacks {more} codes of the definition, and has {less} that are not in it"
@@ -201,13 +201,8 @@ def _nested(items: list[Json]) -> Iterator[Json]:
     waiting = list(items)
     while waiting:
         item = waiting.pop()
-        if item.get("abstract") is not True:
-            yield item
+        yield item
         waiting += [one for _, one in objects(item.get("contains"))]
-
-
-def _count(items: list[Json]) -> int:
-    return sum(1 for _ in _nested(items))
 
 
 def _circles(content: Content, resource: Resource) -> Iterator[Finding]:
@@ -238,7 +233,8 @@ def _imports(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], str]]:
 # ------------------------------------------------------------------------------------------------------------- codes
 
 
-def _codes(resource: Resource, verified: set[tuple[str, str]]) -> Iterator[Finding]:
+def _codes(resource: Resource, verified: set[tuple[str, str]], *, ours: bool) -> Iterator[Finding]:
+    """What is wrong with single codes; that each says where it was seen is asked of trials alone."""
     seen: dict[tuple[str, str], Path] = {}
     place = resource.source.place
     for system, concept, path in _concepts(resource):
@@ -251,7 +247,8 @@ def _codes(resource: Resource, verified: set[tuple[str, str]]) -> Iterator[Findi
             message = f"{pair[1]!r} cannot be a code of {system}: its form or check digit is wrong"
             yield Finding(MALFORMED, place(*path, "code"), message, "look the code up again")
         for rule, message, mend in _source(concept, pair, verified):
-            yield Finding(rule, place(*path), message, mend)
+            if ours or rule is not SOURCE:
+                yield Finding(rule, place(*path), message, mend)
     yield from _systems(resource)
 
 
