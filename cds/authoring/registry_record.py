@@ -356,11 +356,10 @@ def _of_json(path: Path, content: bytes, text: str, nct: str | None) -> Record:
         found = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
-        cut = getattr(error, "pos", 0) >= len(text.rstrip()) - 1
+        said = getattr(error, "msg", "nested too deep")
+        cut = getattr(error, "pos", 0) >= len(text.rstrip()) - 1 or said.startswith("Unterminated string")
         raise ContentError(
-            "is cut off in the middle of its JSON"
-            if cut
-            else f"is no JSON: {getattr(error, 'msg', 'nested too deep')}",
+            "is cut off in the middle of its JSON" if cut else f"is no JSON: {said}",
             where=f"{path}:{line}",
             remedy="download the record again",
         ) from error
