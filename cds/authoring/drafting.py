@@ -80,8 +80,10 @@ def draft(criterion: CriterionText) -> Draft:
     if not criterion.sub_items:
         return _of_text(criterion.text, criterion.kind)
     parts = []
+    numbers = [item.number for item in criterion.sub_items]
+    numbered = None not in numbers and len(set(numbers)) == len(numbers)
     for index, item in enumerate(criterion.sub_items, 1):
-        name = f"{criterion.id} {item.number or index}"
+        name = f"{criterion.id} {item.number if numbered else index}"
         parts.append((name, item.text, _of_text(item.text, criterion.kind)))
     return _of_list(criterion, tuple(parts))
 
@@ -183,7 +185,7 @@ def _rest(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
     left = list(text)
     for start, end in (*spans, *(at.span() for at in _WHEN_ASKED.finditer(text))):
         left[start:end] = " " * (end - start)
-    words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*", "".join(left))
+    words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*|\b[B-HJ-Z]\b", "".join(left))
     return [word for word in words if word.lower() not in _PLAIN]
 
 
@@ -236,7 +238,7 @@ def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
     covered = bytearray(len(text))
     for one in found:
         covered[one.span[0] : one.span[1]] = b"\1" * (one.span[1] - one.span[0])
-    exceptions = list(_exceptions(text, covered))
+    exceptions = list(_exceptions(text, covered, min(one.span[0] for one in found)))
     narrows = any(_rest(text[start:end], ()) for start, end in exceptions)
     for start, end in exceptions:
         covered[start:end] = b"\1" * (end - start)
@@ -256,10 +258,10 @@ def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
     return adds, narrows
 
 
-def _exceptions(text: str, covered: bytearray) -> Iterable[tuple[int, int]]:
-    """Exceptions and examples: in brackets these reach to the closing one, else to the end of the sentence."""
+def _exceptions(text: str, covered: bytearray, first: int) -> Iterable[tuple[int, int]]:
+    """Exceptions and examples after the `first` fact: to the closing bracket, else to the end of the sentence."""
     for at in _EXCEPTION.finditer(text):
-        if covered[at.start()]:
+        if covered[at.start()] or at.start() < first:
             continue
         before = text[: at.start()]
         bracketed = len(re.findall(r"[(（]", before)) > len(re.findall(r"[)）]", before))
