@@ -383,6 +383,9 @@ class _Reader:
 
     def _unmarked(self, line: str, number: int, ahead: Marker | None) -> None:
         text = line.strip()
+        if not self.fresh and not self.items[-1].text:
+            self.items[-1].go_on(text)  # its marker stands alone on the line before
+            return
         if self._is_heading(text, ahead):
             self.headings.append(Remark(Role.HEADING, "", None, text, number))
             self.blank = False
@@ -485,10 +488,10 @@ class _Reader:
             written = only.marker.written if only.marker else ""
             heading = Remark(Role.HEADING, written, None, "\n".join(only.lead), only.line)
             promoted: list[_Item] = []
-            style = only.subs[0][0].style
+            style, indent = only.subs[0][0].style, only.subs[0][0].indent
             line = only.line + len(only.lead)
             for marker, lines in only.subs:
-                if marker.style == style or not promoted:
+                if not promoted or (marker.style == style and marker.indent <= indent + 1):
                     promoted.append(_Item(kind, marker, line, list(lines)))
                 else:
                     promoted[-1].subs.append((marker, lines))

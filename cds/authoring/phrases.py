@@ -317,14 +317,16 @@ _TEST: Final = {
 
 def _laboratory(text: str, kind: str) -> Iterator[Found]:
     """A limit with a unit, or in multiples of the upper limit of normal; a bare number has no meaning but for INR."""
-    for name, pattern in _TEST.items():
-        for found in pattern.finditer(text):
+    limits = [(found, name) for name, pattern in _TEST.items() for found in pattern.finditer(text)]
+    end = 0
+    for found, name in sorted(limits, key=lambda one: (one[0].start(), -one[0].end())):
+        if found.start() >= end:  # “AST and ALT ≤ 2.5 × ULN” is one limit, though “ALT ≤ 2.5 × ULN” reads as one too
             yield from _limit(name, found, kind)
+            end = found.end()
 
 
 def _limit(name: str, found: re.Match[str], kind: str) -> Iterator[Found]:
     value = found["value"].replace(",", "")
-    below = found["at_most"] or found["below"]
     unit = next((code for index, (_, code) in enumerate(_UNITS) if found[f"u{index}"]), None)
     others = [name]
     if found["second"]:
@@ -332,14 +334,14 @@ def _limit(name: str, found: re.Match[str], kind: str) -> Iterator[Found]:
     word = (
         "at least" if found["at_least"] else "above" if found["above"] else "at most" if found["at_most"] else "below"
     )
-    if found["times"] and below:
-        asked = "At most times the upper limit" if found["at_most"] else "Less than times the upper limit"
+    asked = {"at least": "At least", "above": "More than", "at most": "At most", "below": "Less than"}[word]
+    if found["times"]:
+        asked += " times the upper limit"
         factor = value if "." in value else f"{value}.0"
         limit, title = factor, f"{word} {value} × the upper limit of normal"
     else:
         if unit is None and name != "INR":
             return
-        asked = {"at least": "At least", "above": "More than", "at most": "At most", "below": "Less than"}[word]
         unit = unit or "1"
         limit, title = f"{value} '{unit}'", f"{word} {value} {unit}".removesuffix(" 1")
     asking = (" or " if kind == EXCLUSION else " and ").join(_common(asked, _common(one), limit) for one in others)
@@ -416,12 +418,15 @@ def _pregnancy_test(text: str, kind: str) -> Iterator[Found]:
 
 
 _STEROID = re.compile(
-    r"(?:systemic(?:ally)?(?: administered)? )?(?:high[- ]dose )?(?:cortico|gluco ?cortico)?steroids?(?: hormones?)?(?: therapy| treatment)?"
+    r"(?:systemic(?:ally)?(?: administered)? )?(?:high[- ]dose )?(?:cortico|gluco ?cortico)?steroids?(?!-induced)(?: hormones?)?(?: therapy| treatment)?"
     r"|\bglucocorticoids?|\bprednis(?:ol)?one\b|\bdexamethasone\b",
     re.IGNORECASE,
 )
+_DAILY = r"(?:\s*(?:/\s*(?:d|day)\b|daily|per day|a day|once daily))?"
 _DOSE = re.compile(
-    r"[(（]?(?:[>＞≥<≤]|more than|doses?|equivalent)?\s*\d+(?:\.\d+)?\s*mg\s*(?:/\s*(?:d|day)|daily|per day|a day)?[^;.。)）]*(?:equivalent\w*)?[)）]?",
+    r"[(（]?\s*(?:(?:at|with|in) )?(?:(?:a )?(?:daily )?doses? )?(?:of |above |exceeding |greater than |more than |over |at |[>＞≥<≤]\s*)?"
+    rf"\d+(?:\.\d+)?\s*mg{_DAILY}(?: (?:of )?(?:prednis\w+|dexamethasone))?{_DAILY}"
+    r"(?:,? *(?:or )?(?:its |an |the |other )*equivalents?(?: doses?)?)?\s*[)）]?",
     re.IGNORECASE,
 )
 
@@ -566,7 +571,7 @@ FACTS: Final[tuple[Finder, ...]] = (
         Fact("cord-compression", "spinal cord compression", _common("Has spinal cord compression"), closed_world=True),
     ),
     _in_window(
-        r"(?:a )?live(?:[- ]attenuated| virus|, attenuated)?(?: or attenuated)? vaccin\w+|live vaccines?|attenuated live vaccin\w+",
+        r"(?:vaccinat(?:ion|ed) with )?(?:an? |any )?live(?:[- ]attenuated| virus|, attenuated)?(?: or attenuated)? vaccin\w+|live vaccines?|attenuated live vaccin\w+",
         "live vaccine",
         "Live vaccine since",
         None,
