@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from cds.authoring.registry_record import read_record
+from cds.authoring.record_reading import read_record
 from cds.authoring.scaffold import Made, make_trial
 
 ROOT = Path(__file__).resolve().parents[2]

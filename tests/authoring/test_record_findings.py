@@ -11,7 +11,7 @@ import pytest
 from made import CONTENT
 
 from cds.authoring.record_findings import RecordFinding, record_findings
-from cds.authoring.registry_record import read_record
+from cds.authoring.record_reading import read_record
 from cds.authoring.scaffold import known_drugs, trial_criteria
 
 RECORDS = Path(__file__).parent / "records"

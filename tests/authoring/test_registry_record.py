@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cds.authoring import registry_record
-from cds.authoring.registry_record import Record, read_record, unescaped
+from cds.authoring import record_reading
+from cds.authoring.record_reading import read_record
+from cds.authoring.registry_record import Record, unescaped
 from cds.authoring.scaffold import plan_definition
 from cds.errors import ContentError
 
@@ -186,7 +187,7 @@ def test_a_study_that_is_not_there_is_told() -> None:
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_record, "LARGEST", 1000)
+    monkeypatch.setattr(record_reading, "LARGEST", 1000)
     with pytest.raises(ContentError, match=r"has [\d,]+ bytes"):
         read_record(RECORDS / "fictional.json")
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from made import CONTENT, OURS, TODAY, classes, criteria, differences, make, outcomes, read, values
 from test_translate import CACHE, node
 
-from cds.authoring.registry_record import Place, Record, Text, read_record, unescaped
+from cds.authoring.record_reading import read_record
+from cds.authoring.registry_record import Place, Record, Text, unescaped
 from cds.authoring.scaffold import make_trial, plan_definition, record_files
 from cds.authoring.translate import translate
 from cds.errors import ContentError
