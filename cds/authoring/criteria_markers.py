@@ -15,7 +15,7 @@ _PUNCTUATION = {"．": ".", "、": ".", "）": ")", "：": ":", "。": "."}
 
 _MARKER = re.compile(
     rf"""(?P<indent>\s*)
-    (?:(?P<bullet>[{re.escape(_BULLETS)}])(?:\s+|(?<=[^\w*\s–—-])(?=\S)))?
+    (?:(?P<bullet>[{re.escape(_BULLETS)}])(?:\s+|$|(?<=[^\w*\s–—-])(?=\S)))?
     (?:
       (?P<nested>\d{{1,2}}(?:\.\d{{1,2}})+)[.)、]?(?=\s)
     | (?P<number>\d{{1,2}})\s*(?P<after>[.)．、）:：])(?!\d)

@@ -46,6 +46,7 @@ _KEPT_OUT = re.compile(
     rf"{_PEOPLE}[^\n]*\b(?:excluded|ineligible|not eligible|not be (?:eligible|enrolled|included))\b[^\n]*[:：]\s*$",
     re.IGNORECASE,
 )
+_INTRODUCES_ALL = re.compile(r"\bfollowing\b[^\n]*[:：]\s*$|\bcriteria\b[^\n]*[:：]\s*$", re.IGNORECASE)
 _NOTE = re.compile(r"\(?(?:please )?(?:notes?|remarks?|n\.?b\.?|nota bene)\s*[:：]", re.IGNORECASE)
 _DEFINITION = re.compile(r"(?P<term>[^.;:()≥≤<>]{3,80}?)\b(?:refers? to|(?:is|are) defined as|means?)\s", re.IGNORECASE)
 _COMPARED = re.compile(r"[≥≤<>=]|\bat least\b|\bless than\b|\bmore than\b", re.IGNORECASE)
@@ -65,6 +66,8 @@ _SMALL_WORDS = {
 #: Where a list in one line may be cut, if nothing numbers it.
 _CUT = re.compile(r"(?<=[;；])\s*")
 _LONGEST_HEADING = 90
+#: From how many signs on a line that ends in no sentence was probably wrapped.
+_WRAPPED = 70
 
 
 class Role(StrEnum):
@@ -340,19 +343,20 @@ class _Reader:
         item, top = self.items[-1], self.top
         if top is None:
             return item.text.rstrip().endswith((":", "："))
-        last = item.subs[-1][0] if item.subs else None
-        follows = last is not None and marker.style == last.style and marker.value == last.value + 1
         deeper = marker.indent > top.indent
-        if marker.ordered and top.ordered and not marker.nested:
-            same = marker.style == top.style
-            if marker.same_kind(top) and marker.value == top.value + 1:
-                return follows and (deeper or not same)
-            if marker.value == 1 and marker.same_kind(top):
-                return not self.headings and (not same or deeper or item.text.rstrip().endswith((":", "：")))
-            return follows or not marker.same_kind(top)
-        if marker.nested or marker.ordered != top.ordered:
+        if not (marker.ordered and top.ordered) or marker.nested:
+            return marker.nested or marker.ordered != top.ordered or deeper or marker.style != top.style
+        same = marker.style == top.style
+        follows = marker.value == 1 + next(
+            (one.value for one, _ in reversed(item.subs) if one.style == marker.style), 0
+        )
+        if not marker.same_kind(top):
             return True
-        return deeper or marker.style != top.style
+        if marker.value == top.value + 1:
+            return follows and bool(item.subs) and (deeper or not same)
+        if marker.value == 1:
+            return not self.headings and (not same or deeper or item.text.rstrip().endswith((":", "：")))
+        return follows and bool(item.subs)
 
     def _numbering(self, marker: Marker, number: int) -> None:
         """Says what is wrong with the number of a criterion."""
@@ -379,6 +383,9 @@ class _Reader:
 
     def _unmarked(self, line: str, number: int, ahead: Marker | None) -> None:
         text = line.strip()
+        if not self.fresh and not self.items[-1].text:
+            self.items[-1].go_on(text)  # its marker stands alone on the line before
+            return
         if self._is_heading(text, ahead):
             self.headings.append(Remark(Role.HEADING, "", None, text, number))
             self.blank = False
@@ -423,7 +430,9 @@ class _Reader:
         """Whether a line without a marker is a criterion of its own."""
         begins_anew = not text[0].islower() and text[0] not in "(（≥≤<>=,;"
         if self.plain:
-            return begins_anew and not _NOTE.match(text) and not self._introduces()
+            last = self.items[-1].text.split("\n")[-1]
+            wrapped = len(last) >= _WRAPPED and last[-1] not in ".;:。；："
+            return begins_anew and not wrapped and not _NOTE.match(text) and not self._introduces()
         top = self.top
         lost = ahead is not None and top is not None and ahead.ordered and top.ordered and ahead.same_kind(top)
         return bool(lost and self.blank and ahead and top and ahead.value == top.value + 2 and begins_anew)
@@ -440,6 +449,7 @@ class _Reader:
                 self._add(None, left[0].line).lead.extend(remark.text for remark in left)
                 self.items[-1].headings = []
         self._headers_alone()
+        self._promote()
         if self.items and not self.headers:
             self.oddities.append(
                 Oddity("no-header", 1, "criteria", "no header says which criteria let in and which keep out")
@@ -466,6 +476,29 @@ class _Reader:
                 self.items[0].headings.insert(0, remark)
             else:
                 self.items.append(_Item(kind, None, remark.line, [remark.text]))
+
+    def _promote(self) -> None:
+        """Where one item introduces all the others of its kind (“must meet the following:”), its list is the list."""
+        for kind in (INCLUSION, EXCLUSION):
+            of_kind = [item for item in self.items if item.kind == kind]
+            introduction = " ".join(of_kind[0].lead) if of_kind else ""
+            if len(of_kind) != 1 or len(of_kind[0].subs) < 2 or not _INTRODUCES_ALL.search(introduction):
+                continue
+            (only,) = of_kind
+            written = only.marker.written if only.marker else ""
+            heading = Remark(Role.HEADING, written, None, "\n".join(only.lead), only.line)
+            promoted: list[_Item] = []
+            style, indent = only.subs[0][0].style, only.subs[0][0].indent
+            line = only.line + len(only.lead)
+            for marker, lines in only.subs:
+                if not promoted or (marker.style == style and marker.indent <= indent + 1):
+                    promoted.append(_Item(kind, marker, line, list(lines)))
+                else:
+                    promoted[-1].subs.append((marker, lines))
+                line += len(lines)
+            promoted[0].headings = [*only.headings, heading]
+            at = self.items.index(only)
+            self.items[at : at + 1] = promoted
 
     def _take(self, item: _Item, criteria: list[CriterionText], used: set[str]) -> None:
         """Adds an item to the criteria, or to the notes of the one before it."""

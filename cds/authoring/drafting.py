@@ -53,6 +53,8 @@ _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
 #: Words that say nothing that a pattern would have to explain.
+#: Words beside a fact that narrow it and ask for nothing else.
+_MODIFIERS: Final = frozenset(json.loads(Path(__file__).with_name("modifiers.json").read_text(encoding="utf-8")))
 _PLAIN: Final = frozenset(json.loads(Path(__file__).with_name("plain-words.json").read_text(encoding="utf-8")))
 
 
@@ -80,8 +82,10 @@ def draft(criterion: CriterionText) -> Draft:
     if not criterion.sub_items:
         return _of_text(criterion.text, criterion.kind)
     parts = []
+    numbers = [item.number for item in criterion.sub_items]
+    numbered = None not in numbers and len(set(numbers)) == len(numbers)
     for index, item in enumerate(criterion.sub_items, 1):
-        name = f"{criterion.id} {item.number or index}"
+        name = f"{criterion.id} {item.number if numbered else index}"
         parts.append((name, item.text, _of_text(item.text, criterion.kind)))
     return _of_list(criterion, tuple(parts))
 
@@ -125,6 +129,7 @@ def _policies(drafts: Iterable[Draft]) -> tuple[str, ...]:
 
 
 def _of_text(text: str, kind: str) -> Draft:
+    text = " ".join(text.split())
     title = _title(text)
     denied = kind == INCLUSION and _DENIES.search(text) is not None
     # A denied inclusion says what an exclusion says: any of its facts keeps the patient out.
@@ -183,7 +188,7 @@ def _rest(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
     left = list(text)
     for start, end in (*spans, *(at.span() for at in _WHEN_ASKED.finditer(text))):
         left[start:end] = " " * (end - start)
-    words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*", "".join(left))
+    words = re.findall(r"[A-Za-z][A-Za-z.'-]*[A-Za-z]|\d[\d.]*|\b[B-HJ-Z]\b", "".join(left))
     return [word for word in words if word.lower() not in _PLAIN]
 
 
@@ -205,7 +210,9 @@ def _joined(text: str, found: list[Found], keeps_out: bool) -> tuple[str | None,
         if any(either) or left or _OTHERWISE.search(" ".join(rest)):
             return None, "adds"
         return _chained([joined, "(null as Boolean)"], "and"), "adds"
-    adds, narrows = _bearing(text, found)
+    adds, narrows, unclear = _bearing(text, found)
+    if unclear:
+        return None, "narrows"
     if any(re.fullmatch(r"[^,;]*\band\b(?!/or)[^,;]*", words, re.IGNORECASE) for words in between):
         narrows = True  # “A and B” may ask for both
     joined = _chained(parts, "or")
@@ -228,38 +235,41 @@ def _between(text: str, found: list[Found]) -> list[str]:
     return [text[one.span[1] : two.span[0]] for one, two in pairs if one.fact.expression != two.fact.expression]
 
 
-def _bearing(text: str, found: list[Found]) -> tuple[bool, bool]:
-    """Whether an exclusion asks for more than its facts, and whether it narrows them.
+def _bearing(text: str, found: list[Found]) -> tuple[bool, bool, bool]:
+    """Whether an exclusion asks for more than its facts, whether it narrows them, and whether that cannot be told.
 
-    Words beside a fact in its clause narrow it, and so does an exception; a clause of its own adds to it.
+    A clause of its own adds to them; modifiers beside a fact in its clause narrow it, and so does an exception; other
+    words beside it may make anything of it (“allergy to”, “family history of”).
     """
     covered = bytearray(len(text))
     for one in found:
         covered[one.span[0] : one.span[1]] = b"\1" * (one.span[1] - one.span[0])
-    exceptions = list(_exceptions(text, covered))
+    exceptions = list(_exceptions(text, covered, min(one.span[0] for one in found)))
     narrows = any(_rest(text[start:end], ()) for start, end in exceptions)
     for start, end in exceptions:
         covered[start:end] = b"\1" * (end - start)
     explained = [one.span for one in found] + exceptions
-    cuts = [at.span() for at in _CLAUSE.finditer(text) if not covered[at.start()]]
-    adds = False
+    adds = unclear = False
     start = 0
+    cuts = [at.span() for at in _CLAUSE.finditer(text) if not covered[at.start()]]
     for end, following in [*cuts, (len(text), len(text))]:
         inside = [(max(one[0], start) - start, min(one[1], end) - start) for one in explained]
         rest = _rest(text[start:end], [span for span in inside if span[0] < span[1]])
         if (rest and _AHEAD.search(" ".join(rest))) or _DURING.search(text[start:end]):
             adds = True
+        elif rest and any(start <= one.span[0] < end for one in found):
+            narrows = True
+            unclear = unclear or any(word.lower() not in _MODIFIERS for word in rest)
         elif rest:
-            of_fact = any(start <= one.span[0] < end for one in found)
-            adds, narrows = adds or not of_fact, narrows or of_fact
+            adds = True
         start = following
-    return adds, narrows
+    return adds, narrows, unclear
 
 
-def _exceptions(text: str, covered: bytearray) -> Iterable[tuple[int, int]]:
-    """Exceptions and examples: in brackets these reach to the closing one, else to the end of the sentence."""
+def _exceptions(text: str, covered: bytearray, first: int) -> Iterable[tuple[int, int]]:
+    """Exceptions and examples after the `first` fact: to the closing bracket, else to the end of the sentence."""
     for at in _EXCEPTION.finditer(text):
-        if covered[at.start()]:
+        if covered[at.start()] or at.start() < first:
             continue
         before = text[: at.start()]
         bracketed = len(re.findall(r"[(（]", before)) > len(re.findall(r"[)）]", before))

@@ -69,14 +69,20 @@ _WINDOW = re.compile(
 )
 
 
-def window(text: str) -> tuple[str, tuple[int, int]] | None:
+def window(text: str, fact: tuple[int, int] | None = None) -> tuple[str, tuple[int, int]] | None:
     """The day on which a look-back window of the text begins, as CQL, and the part of the text that says so.
+
+    Of several windows that of a `fact` is the one beside it, in its own sentence.
 
     >>> window("a live vaccine within 4 weeks before the first dose")[0]
     'Screening."First Dose" - 4 weeks'
     """
-    found = _WINDOW.search(text)
-    if found is None or found["unit"].lower() == "hour":
+    for found in _WINDOW.finditer(text):
+        if fact is None or _beside(text, found.span(), fact):
+            break
+    else:
+        return None
+    if found["unit"].lower() == "hour":
         return None
     word = found["n"].lower()
     number = 1 if word in ("a", "an") else _NUMBERS.get(word) or int(word)
@@ -84,9 +90,28 @@ def window(text: str) -> tuple[str, tuple[int, int]] | None:
     return f"{_FIRST} - {number} {unit}", found.span()
 
 
+#: How far from a fact its window may stand.
+_BESIDE = 80
+
+
+def _beside(text: str, window: tuple[int, int], fact: tuple[int, int]) -> bool:
+    between = text[fact[1] : window[0]] if fact[1] <= window[0] else text[window[1] : fact[0]]
+    if re.search(r"[;:；：。]|\.\s|\bexcept|\bunless|\bother than\b", between, re.IGNORECASE):
+        return False
+    begins = re.search(r"(?:^|[;:；：。.]\s*)\W*$", text[: window[0]]) is not None
+    return len(between) <= _BESIDE or begins
+
+
 def without_window(text: str) -> str:
     """A text without its look-back windows."""
     return _WINDOW.sub(" ", text)
+
+
+def without_brackets(text: str) -> str:
+    """A text without its exceptions: what stands in brackets, and what follows “except”."""
+    return re.split(
+        r"\b(?:except\w*|unless|other than)\b", re.sub(r"[(（][^()（）]*[)）]", " ", text), flags=re.IGNORECASE
+    )[0]
 
 
 def _common(name: str, *arguments: str) -> str:
@@ -134,10 +159,14 @@ def _age(text: str, kind: str) -> Iterator[Found]:
     if after is not None:
         yield _aged(f"age {after['n']} or more", _older(int(after["n"])), after.span())
         return
+    last: int | None = None
     for found in _AGE_LIMIT.finditer(text):
         number = int(found["n"])
-        if not 0 < number <= _OLDEST or _is_window(text, found):
+        named = re.search(r"\bage|years?|yrs?|y\.?o", found[0], re.IGNORECASE) is not None
+        joined = last is not None and _JOINS_LIMITS.fullmatch(text[last : found.start()]) is not None
+        if not 0 < number <= _OLDEST or _is_window(text, found) or not (named or joined):
             continue
+        last = found.end()
         if found["at_least"]:
             yield _aged(f"age {number} or more", _older(number), found.span())
         elif found["above"]:
@@ -148,6 +177,7 @@ def _age(text: str, kind: str) -> Iterator[Found]:
             yield _aged(f"age below {number}", _younger(number), found.span())
 
 
+_JOINS_LIMITS = re.compile(r"\s*(?:years?)?[\s,]*(?:and|but|to|&|,)?\s*", re.IGNORECASE)
 _BIRTH = "Patient.birthDate.value"
 
 
@@ -169,7 +199,11 @@ def _is_window(text: str, found: re.Match[str]) -> bool:
     around = text[max(0, found.start() - 25) : found.start()]
     after = text[found.end() : found.end() + 25]
     return re.search(r"(within|last|past|previous)\W*$", around, re.IGNORECASE) is not None or (
-        re.match(r"\W*(ago|before|prior|since|earlier|score|mg|weeks?|months?|days?|%|×|x)\b", after, re.IGNORECASE)
+        re.match(
+            r"\W*(ago|before|prior|since|earlier|score|mg|kg|cm|mm|points?|weeks?|months?|days?|%|×|x)\b",
+            after,
+            re.IGNORECASE,
+        )
         is not None
     )
 
@@ -283,14 +317,16 @@ _TEST: Final = {
 
 def _laboratory(text: str, kind: str) -> Iterator[Found]:
     """A limit with a unit, or in multiples of the upper limit of normal; a bare number has no meaning but for INR."""
-    for name, pattern in _TEST.items():
-        for found in pattern.finditer(text):
+    limits = [(found, name) for name, pattern in _TEST.items() for found in pattern.finditer(text)]
+    end = 0
+    for found, name in sorted(limits, key=lambda one: (one[0].start(), -one[0].end())):
+        if found.start() >= end:  # “AST and ALT ≤ 2.5 × ULN” is one limit, though “ALT ≤ 2.5 × ULN” reads as one too
             yield from _limit(name, found, kind)
+            end = found.end()
 
 
 def _limit(name: str, found: re.Match[str], kind: str) -> Iterator[Found]:
     value = found["value"].replace(",", "")
-    below = found["at_most"] or found["below"]
     unit = next((code for index, (_, code) in enumerate(_UNITS) if found[f"u{index}"]), None)
     others = [name]
     if found["second"]:
@@ -298,14 +334,14 @@ def _limit(name: str, found: re.Match[str], kind: str) -> Iterator[Found]:
     word = (
         "at least" if found["at_least"] else "above" if found["above"] else "at most" if found["at_most"] else "below"
     )
-    if found["times"] and below:
-        asked = "At most times the upper limit" if found["at_most"] else "Less than times the upper limit"
+    asked = {"at least": "At least", "above": "More than", "at most": "At most", "below": "Less than"}[word]
+    if found["times"]:
+        asked += " times the upper limit"
         factor = value if "." in value else f"{value}.0"
         limit, title = factor, f"{word} {value} × the upper limit of normal"
     else:
         if unit is None and name != "INR":
             return
-        asked = {"at least": "At least", "above": "More than", "at most": "At most", "below": "Less than"}[word]
         unit = unit or "1"
         limit, title = f"{value} '{unit}'", f"{word} {value} {unit}".removesuffix(" 1")
     asking = (" or " if kind == EXCLUSION else " and ").join(_common(asked, _common(one), limit) for one in others)
@@ -350,9 +386,9 @@ def _in_window(
         found = compiled.search(text)
         if found is None or kind != EXCLUSION or re.search(unless, text, re.IGNORECASE):
             return
-        back = window(text)
+        back = window(text, found.span())
         if back is None:
-            if ever is None or _WINDOW.search(text):
+            if ever is None or _WINDOW.search(without_brackets(text)):
                 return
             fact = Fact(name, title, _common(ever), closed_world=True, stays_open=stays_open)
             yield Found(fact, found.span())
@@ -382,12 +418,15 @@ def _pregnancy_test(text: str, kind: str) -> Iterator[Found]:
 
 
 _STEROID = re.compile(
-    r"(?:systemic(?:ally)?(?: administered)? )?(?:high[- ]dose )?(?:cortico|gluco ?cortico)?steroids?(?: hormones?)?(?: therapy| treatment)?"
+    r"(?:systemic(?:ally)?(?: administered)? )?(?:high[- ]dose )?(?:cortico|gluco ?cortico)?steroids?(?!-induced)(?: hormones?)?(?: therapy| treatment)?"
     r"|\bglucocorticoids?|\bprednis(?:ol)?one\b|\bdexamethasone\b",
     re.IGNORECASE,
 )
+_DAILY = r"(?:\s*(?:/\s*(?:d|day)\b|daily|per day|a day|once daily))?"
 _DOSE = re.compile(
-    r"[(（]?(?:[>＞≥<≤]|more than|doses?|equivalent)?\s*\d+(?:\.\d+)?\s*mg\s*(?:/\s*(?:d|day)|daily|per day|a day)?[^;.。)）]*(?:equivalent\w*)?[)）]?",
+    r"[(（]?\s*(?:(?:at|with|in) )?(?:(?:a )?(?:daily )?doses? )?(?:of |above |exceeding |greater than |more than |over |at |[>＞≥<≤]\s*)?"
+    rf"\d+(?:\.\d+)?\s*mg{_DAILY}(?: (?:of )?(?:prednis\w+|dexamethasone))?{_DAILY}"
+    r"(?:,? *(?:or )?(?:its |an |the |other )*equivalents?(?: doses?)?)?\s*[)）]?",
     re.IGNORECASE,
 )
 
@@ -401,7 +440,9 @@ def _steroids(text: str, kind: str) -> Iterator[Found]:
         or re.search(r"metasta|autoimmune|hepatitis|vaccin|allerg", text, re.IGNORECASE)
     ):
         return
-    back = window(text)
+    back = window(text, found.span())
+    if back is None and _WINDOW.search(text):
+        return
     since = back[0] if back else _FIRST
     dose = _DOSE.search(text)
     allowed = dose is not None or re.search(r"physiolog|replacement|except|topical|inhal|nasal", text, re.IGNORECASE)
@@ -463,6 +504,18 @@ def _transplants(text: str, kind: str) -> Iterator[Found]:
         yield Found(fact, found.span())
 
 
+def _hepatitis_b_or_c(text: str, kind: str) -> Iterator[Found]:
+    """Both in one phrase: “hepatitis B or C”, “HBV/HCV”."""
+    found = re.search(
+        r"(?:chronic |acute )?hepatitis B(?:\s*\(HBV\))?(?: virus)?\s*(?:/|or|and|and/or)\s*C\b(?: virus)?(?:\s*\(HCV\))?(?: infections?)?",
+        text,
+        re.IGNORECASE,
+    )
+    if found is not None and kind == EXCLUSION:
+        asked = f"{_common('Has hepatitis B')} or {_common('Has hepatitis C')}"
+        yield Found(Fact("hepatitis-b", "hepatitis B or C", f"({asked})", closed_world=True), found.span())
+
+
 _HIV_TEST = ("Negative HIV test", _common("Negative HIV test"))
 _HBSAG = ("Negative HBsAg", _common("Negative HBsAg"))
 
@@ -489,6 +542,7 @@ FACTS: Final[tuple[Finder, ...]] = (
         r"|\bAIDS\b|acquired immunodeficiency syndrome(?:\s*\(AIDS\))?|[(（]i\.e\. HIV[^)）]*[)）]",
         Fact("hiv", "HIV infection", _common("Has HIV infection"), closed_world=True, verified_by=(_HIV_TEST,)),
     ),
+    _hepatitis_b_or_c,
     _mentioned(
         r"(?:chronic |acute )?hepatitis B(?: virus)?(?:\s*[(（](?:HBV|CHB)[)）])?(?: infection)?|\bHBV\b|\bHBsAg\b(?:[- ]?positiv\w+|\s*\(\+\))?",
         Fact("hepatitis-b", "hepatitis B", _common("Has hepatitis B"), closed_world=True, verified_by=(_HBSAG,)),
@@ -517,7 +571,7 @@ FACTS: Final[tuple[Finder, ...]] = (
         Fact("cord-compression", "spinal cord compression", _common("Has spinal cord compression"), closed_world=True),
     ),
     _in_window(
-        r"(?:a )?live(?:[- ]attenuated| virus|, attenuated)?(?: or attenuated)? vaccin\w+|live vaccines?|attenuated live vaccin\w+",
+        r"(?:vaccinat(?:ion|ed) with )?(?:an? |any )?live(?:[- ]attenuated| virus|, attenuated)?(?: or attenuated)? vaccin\w+|live vaccines?|attenuated live vaccin\w+",
         "live vaccine",
         "Live vaccine since",
         None,

@@ -126,6 +126,11 @@ def _absent(read: _Read) -> Iterator[RecordFinding]:
             Place(file, "eligibility"),
             "The record came without its eligibility list: the full list is with the site.",
         )
+    elif len(kinds := {one.kind for one in read.criteria.criteria if one.id[0] in "IE"}) == 1:
+        (kind,) = kinds
+        other = "exclusion" if kind == "inclusion" else "inclusion"
+        words = f"the list has {kind} criteria alone: is it cut off before the {other} criteria?"
+        yield RecordFinding("half-a-list", record.eligibility.place, words)
     missing = [
         name
         for name, value in (

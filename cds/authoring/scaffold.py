@@ -31,7 +31,7 @@ from cds.authoring.criteria_text import (
 )
 from cds.authoring.drafting import Draft, draft
 from cds.authoring.record_findings import RecordFinding, find_disease, names_disease, record_findings
-from cds.authoring.registry_record import Outcome, Place, Record, Text
+from cds.authoring.registry_record import Outcome, Record
 from cds.errors import ContentError
 from cds.trials.catalog import CANONICAL_BASE, EXTENSION
 from cds.trials.compiled import elm_path, includes, sources
@@ -106,6 +106,12 @@ def make_trial(record: Record, folder: Path, content: Path, today: date) -> Made
     files = {name: text.encode() for name, text in texts.items()}
     _write(folder, {**files, **record_files(record)}, shared)
     return Made(folder, writer.drafts, findings, tuple(shared))
+
+
+def plan_definition(record: Record, trial: str, today: date) -> Json:
+    """The PlanDefinition that the folder `trial` of a record gets."""
+    criteria = trial_criteria(record)
+    return _Writer(record, trial, criteria, record_findings(record, criteria), today).plan_definition()
 
 
 def record_files(record: Record) -> dict[str, bytes]:
@@ -375,10 +381,7 @@ class _Writer:
         study["relatedArtifact"] = [self._artifact("documentation")]
         keywords = [one for one in record.conditions if one not in conditions] + list(record.keywords)
         _put_if(study, "keyword", [{"text": one.value} for one in keywords])
-        if record.description:
-            study["description"] = record.description.value
-        elif record.summary:
-            study["description"] = record.summary.value
+        _put_if(study, "description", self._description())
         period = {
             name: value
             for name, value in (("start", record.start), ("end", record.completion))
@@ -392,6 +395,13 @@ class _Writer:
         _put_if(study, "arm", [self._arm(one) for one in record.arms])
         _put_if(study, "objective", [{"name": one.measure, "type": _outcome_type(one.kind)} for one in record.outcomes])
         return study
+
+    def _description(self) -> str:
+        """The detailed description; in the registry's text form the list of criteria is a part of it."""
+        parts = [self.record.description]
+        if self.record.form == "text":
+            parts.append(self.record.eligibility)
+        return "\n\n".join(part.value for part in parts if part)
 
     def _identifiers(self) -> list[Json]:
         record = self.record
@@ -782,4 +792,4 @@ def _comment(text: str) -> list[str]:
     return [f"// {line}" for line in textwrap.wrap(text, 114, break_long_words=False, break_on_hyphens=False)]
 
 
-__all__ = ["Made", "Place", "Text", "make_trial", "record_files", "record_text", "trial_criteria"]
+__all__ = ["Made", "make_trial", "plan_definition", "record_files", "record_text", "trial_criteria"]

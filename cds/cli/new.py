@@ -31,7 +31,7 @@ def new_command(record: Path, folder: Path, nct: str | None) -> None:
     RECORD is the pipe-separated text, the JSON of ClinicalTrials.gov's API v2 or its CSV download; which one is told
     from its content. What looks wrong in it is printed. Exit status 1, and nothing written, where it cannot be read.
     """
-    from cds.authoring.registry_record import read_record
+    from cds.authoring.record_reading import read_record
     from cds.authoring.scaffold import make_trial
 
     settings = environment()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds.authoring.criteria_text import CriteriaText, first_header, split_criteria
-from cds.authoring.registry_record import read_record
+from cds.authoring.record_reading import read_record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LISTS = json.loads((Path(__file__).parent / "data" / "lists.json").read_text(encoding="utf-8"))
