@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cds.authoring.evaluate import Content
-from cds.elm import Evaluation, Library
+from cds.elm import Evaluation, Libraries, Library
 from cds.elm.deciding import Part, deciding, decisive, is_hollow, leaves, resources
 from cds.elm.ports import Structured, Value
 from cds.elm.trace import Row, State, Step, TracedEvaluation, traced
@@ -80,12 +80,18 @@ def explain(
     now: datetime,
     first_dose: date,
     criteria: Collection[str] = (),
+    libraries: Libraries | None = None,
 ) -> TrialExplanation:
-    """Why the criteria of a trial have their outcomes; of no `criteria` named, those that are not met or unknown."""
+    """Why the criteria of a trial have their outcomes; of no `criteria` named, those that are not met or unknown.
+
+    `libraries` are those of the catalog, `traced` already: for who explains many patients.
+    """
     answer = match(catalog, record, now=now, first_dose=first_dose, trials=[trial], all_criteria=True)
     found = catalog.trials[trial]
     own = {logic.answer.library for logic in found.logic.values()}
-    evaluation = traced_evaluation(catalog, record, own, now=now, first_dose=first_dose)
+    libraries = libraries or traced(catalog.libraries, own)
+    plain = evaluate_record(catalog, record, now=now, first_dose=first_dose)
+    evaluation = TracedEvaluation.like(plain, libraries)
     open_ones = (Outcome.NOT_MET, Outcome.UNKNOWN)
     results = [
         result

@@ -1,6 +1,19 @@
 """The command `cds`: a module for each subcommand."""
 
-from cds.cli import doctor, evaluate, expand, explain, feedback, fire, keys, match, serve, translate
+from cds.cli import cases, doctor, evaluate, expand, explain, feedback, fire, keys, match, serve, translate
 from cds.cli.command import main
 
-__all__ = ["doctor", "evaluate", "expand", "explain", "feedback", "fire", "keys", "main", "match", "serve", "translate"]
+__all__ = [
+    "cases",
+    "doctor",
+    "evaluate",
+    "expand",
+    "explain",
+    "feedback",
+    "fire",
+    "keys",
+    "main",
+    "match",
+    "serve",
+    "translate",
+]

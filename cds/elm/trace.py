@@ -97,13 +97,14 @@ def traced(libraries: Libraries, of: Iterable[Library] | None = None) -> Librari
     Where `of` names some of them, these alone with what they include.
     """
     copy = Libraries(libraries.model, RecordingCompiler, lenient=libraries.lenient)
-    for library in libraries if of is None else _with_includes(of):
+    for library in libraries if of is None else with_includes(of):
         copy.add(library.elm, library.source)
     copy.compile()
     return copy
 
 
-def _with_includes(libraries: Iterable[Library]) -> list[Library]:
+def with_includes(libraries: Iterable[Library]) -> list[Library]:
+    """Some libraries and all that they include, at any depth, each once."""
     found: dict[Library, None] = {}
     waiting = list(libraries)
     while waiting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +36,8 @@ from cds.trials.passing_over import Group, groups
 CANONICAL_BASE = "https://trial-match.example/fhir"
 EXTENSION = f"{CANONICAL_BASE}/StructureDefinition/"
 
+#: The folder, beside those of the trials, of what several of them use.
+SHARED = "shared"
 _PLAN = "plan-definition.json"
 _STUDY = "research-study.json"
 #: R4's PublicationStatus; only active trials are matched.
@@ -143,29 +145,31 @@ class Catalog:
     model: FHIRModel = field(repr=False)
 
     @classmethod
-    def load(cls, folder: Path, *, annotations: bool = False) -> Catalog:
+    def load(cls, folder: Path, *, annotations: bool = False, only: Collection[str] | None = None) -> Catalog:
         """The trials under `folder` (one folder a trial, ``shared/`` beside them).
 
-        `annotations` keeps the CQL text that ELM carries; it is half of it, and only who explains needs it.
+        `annotations` keeps the CQL text that ELM carries; it is half of it, and only who explains needs it. `only`
+        names the trials that are loaded: what is in the folders of others is not looked at.
 
         Raises ContentError (or a descendant) with the file, for content that cannot serve: JSON that is none, a
         condition that names no definition, CQL whose ELM is absent, a value set without expansion.
         """
         if not folder.is_dir():
             raise ContentError("no such folder", where=str(folder), remedy="point CDS_PLANDEFINITIONS at the trials")
-        plans = sorted(folder.glob(f"*/{_PLAN}"))
+        folders = [path for path in sorted(folder.iterdir()) if only is None or path.name in {*only, SHARED}]
+        plans = [path / _PLAN for path in folders if (path / _PLAN).is_file()]
         if not plans:
             raise ContentError(f"no */{_PLAN} in it", where=str(folder), remedy="add a trial folder")
         with _nothing_collected():
-            return cls._read(folder, plans, annotations)
+            return cls._read(folders, plans, annotations)
 
     @classmethod
-    def _read(cls, folder: Path, plans: list[Path], annotations: bool) -> Catalog:
+    def _read(cls, folders: list[Path], plans: list[Path], annotations: bool) -> Catalog:
         model = FHIRModel()
         libraries = Libraries(model)
-        compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folder, annotations)}
+        compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folders, annotations)}
         libraries.compile()
-        value_sets = ValueSets.load(sorted(folder.glob("*/valuesets")))
+        value_sets = ValueSets.load([path for folder in folders if (path := folder / "valuesets").is_dir()])
         trials = [_trial(path, compiled) for path in plans]
         _refuse_two_versions(trials, folder)
         catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
@@ -230,9 +234,9 @@ def _nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-def _compiled(folder: Path, annotations: bool) -> Iterator[tuple[Path, Json]]:
+def _compiled(folders: Iterable[Path], annotations: bool) -> Iterator[tuple[Path, Json]]:
     """Every library's ELM. Raises ContentError where it is not what its CQL says: what runs is what was reviewed."""
-    cql_files = sorted(folder.glob("*/*.cql"))
+    cql_files = [path for folder in folders for path in sorted(folder.glob("*.cql"))]
     texts = sources(cql_files)
     for cql in cql_files:
         path = elm_path(cql)

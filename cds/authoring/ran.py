@@ -1,0 +1,146 @@
+"""What came of running a trial's cases, as it is shown: rows of criteria by cases, differences told, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from cds.authoring.cases import CaseOutcome, Difference, Explainer, Records, Suite, own_libraries
+from cds.authoring.coverage import LibraryCoverage, coverage
+from cds.trials.catalog import Trial
+
+Json = dict[str, Any]
+
+#: The row of the trial's status, and what a cell holds of a case that could not be run.
+STATUS = "status"
+ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one criterion (or the status) is in one case: its value, whether the case says what it should be, and
+    whether it is something else."""
+
+    value: str
+    asserted: bool
+    differs: bool
+    basis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One criterion (or the status) in all cases."""
+
+    id: str
+    title: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A case that is not as expected: its number (from 1), and each difference with why it came out so."""
+
+    number: int
+    outcome: CaseOutcome
+    differences: tuple[tuple[Difference, str], ...]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The outcomes of a trial's cases in order; `coverage` is empty where it was not asked for."""
+
+    suite: Suite = field(repr=False)
+    outcomes: tuple[CaseOutcome, ...] = field(repr=False)
+    coverage: tuple[LibraryCoverage, ...] = field(repr=False)
+    records: Records = field(repr=False)
+
+    @property
+    def trial(self) -> Trial:
+        """The trial whose cases they are."""
+        return self.suite.trial
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether every case was run and none differs."""
+        return all(outcome.as_expected for outcome in self.outcomes)
+
+    @property
+    def own_coverage(self) -> tuple[LibraryCoverage, ...]:
+        """The coverage of the trial's own CQL alone."""
+        own = {library.id for library in own_libraries([self.trial])}
+        return tuple(library for library in self.coverage if library.library in own)
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The trial's status, its criteria in the order of the protocol, and those of the conversion decision."""
+        criteria = [(one.id, one.title) for one in self.trial.criteria]
+        if any(outcome.case and outcome.case.conversion for outcome in self.outcomes):
+            criteria += [(one.id, one.title) for one in self.trial.conversion]
+        return (self._row(None, STATUS, "the trial's status"), *(self._row(id_, id_, title) for id_, title in criteria))
+
+    def _row(self, criterion: str | None, name: str, title: str) -> Row:
+        return Row(name, title, tuple(self._cell(outcome, criterion) for outcome in self.outcomes))
+
+    def _cell(self, outcome: CaseOutcome, criterion: str | None) -> Cell:
+        trial = self.trial.id
+        if outcome.case is None or outcome.problem or trial not in outcome.answers:
+            return Cell(ERROR if criterion is None else "", False, outcome.problem is not None and criterion is None)
+        differs = any(one.trial == trial and one.criterion == criterion for one in outcome.differences)
+        if criterion is None:
+            asserted = STATUS in outcome.case.trials.get(trial, {})
+            return Cell(outcome.answers[trial][STATUS], asserted, differs)
+        given = outcome.outcomes(trial).get(criterion)
+        asserted = criterion in outcome.case.asserted(trial)
+        return Cell(given["outcome"], asserted, differs, given.get("basis", "")) if given else Cell("", False, False)
+
+    @cached_property
+    def told(self) -> tuple[Told, ...]:
+        """The cases that are not as expected, with why."""
+        return tuple(self._told())
+
+    def _told(self) -> Iterator[Told]:
+        explainer = Explainer(self.suite, self.records)
+        for number, outcome in enumerate(self.outcomes, 1):
+            if not outcome.as_expected:
+                told = tuple((one, explainer.why(outcome, one)) for one in outcome.differences)
+                yield Told(number, outcome, told)
+
+    def as_json(self) -> Json:
+        """What came out, as JSON: a line for each case, and of each difference expected, actual and why."""
+        told = {one.outcome.name: one for one in self.told}
+        return {
+            "trial": self.trial.id,
+            "cases": len(self.outcomes),
+            "asExpected": sum(outcome.as_expected for outcome in self.outcomes),
+            "outcomes": [_case_json(self.trial.id, outcome, told.get(outcome.name)) for outcome in self.outcomes],
+        }
+
+
+def _case_json(trial: str, outcome: CaseOutcome, told: Told | None) -> Json:
+    answer = outcome.answers.get(trial, {})
+    found: Json = {"case": outcome.name, "asExpected": outcome.as_expected, "status": answer.get(STATUS)}
+    found["criteria"] = {one["id"]: one["outcome"] for one in answer.get("criteria", ())}
+    if outcome.problem:
+        found["problem"] = outcome.problem
+    if told is not None and told.differences:
+        found["differences"] = [
+            {
+                "trial": one.trial,
+                "criterion": one.criterion,
+                "part": one.part,
+                "expected": one.expected,
+                "actual": one.actual,
+                "because": why,
+            }
+            for one, why in told.differences
+        ]
+    return found
+
+
+def run(suite: Suite, *, covered: bool = False, records: Records | None = None) -> Ran:
+    """Runs all cases of a trial, and if `covered` says what of the CQL they cover."""
+    records = records or Records()
+    outcomes = tuple(suite.run(records))
+    return Ran(suite, outcomes, coverage(suite, records) if covered else (), records)

@@ -1,0 +1,244 @@
+"""`cds cases`: the cases of trials, what differs from what they expect, and how much of the CQL they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cds.cli.command import environment, main, usable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cds.authoring.cases import CaseOutcome, Difference, Suite
+    from cds.authoring.coverage import LibraryCoverage
+    from cds.authoring.ran import Ran
+
+#: Up to how many cases all are named under the matrix; of more, those alone that differ.
+_NAMED = 40
+_SIGNS = {
+    "met": ("✓", "green"),
+    "not-met": ("✗", "red"),
+    "unknown": ("?", "yellow"),
+    "not-applicable": ("–", "blue"),
+}
+
+
+@main.command("cases")
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--case", "patterns", multiple=True, metavar="GLOB", help="The cases of such names alone (repeats).")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, too.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--coverage", "covering", is_flag=True, help="Print how much of the CQL the cases cover, by definition.")
+@click.option("--gaps", is_flag=True, help="Print each clause that no case has run, or seen true and false.")
+@click.option(
+    "--min-coverage",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Fail where less than this of a trial's own CQL is covered.",
+)
+def cases_command(
+    folders: tuple[Path, ...],
+    patterns: tuple[str, ...],
+    page: Path | None,
+    form: str,
+    covering: bool,
+    gaps: bool,
+    min_coverage: float | None,
+) -> None:
+    """Run the cases of the trials in FOLDERS (a trial's folder, or one of many; default: all trials).
+
+    Exit status: 0 where all is as expected (and covered, where that is asked), 1 where not, 2 for wrong usage.
+    """
+    from cds.authoring.cases import Suite, trial_folders
+    from cds.authoring.ran import run
+
+    given = folders or (environment().plandefinitions,)
+    suites = usable(lambda: [Suite.load(root, trial) for root, trial in trial_folders(given)])
+    suites = [_chosen(suite, patterns) for suite in suites]
+    wants_coverage = covering or gaps or min_coverage is not None or page is not None
+    results = usable(lambda: [run(suite, covered=wants_coverage) for suite in suites])
+    if form == "json":
+        _print_json(results, covered=wants_coverage)
+    else:
+        for result in results:
+            print_result(result)
+        if covering or gaps:
+            _print_coverage(results, gaps)
+    failed = any(not result.as_expected for result in results)
+    if min_coverage is not None:
+        failed |= _too_little(results, min_coverage)
+    raise SystemExit(1 if failed else 0)
+
+
+def _chosen(suite: Suite, patterns: Sequence[str]) -> Suite:
+    """The suite with the cases alone that some pattern names; of no patterns all."""
+    from dataclasses import replace
+
+    if not patterns:
+        return suite
+    cases = tuple(case for case in suite.cases if any(fnmatchcase(case.name, pattern) for pattern in patterns))
+    return replace(suite, cases=cases)
+
+
+# ---------------------------------------------------------------- table
+
+
+def print_result(result: Ran) -> None:
+    """Prints the matrix of one trial's criteria by its cases, and what differs."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text(f"{result.trial.id}  {result.trial.title}", style="bold"), soft_wrap=True)
+    if not result.outcomes:
+        console.print(Text("no cases", style="yellow"))
+        return
+    _print_matrix(console, result)
+    _print_legend(console, result)
+    for told in result.told:
+        _print_case(console, told.number, told.outcome, told.differences)
+    bad = sum(not outcome.as_expected for outcome in result.outcomes)
+    summary = f"{len(result.outcomes)} cases, {len(result.outcomes) - bad} as expected"
+    console.print(Text(summary + (f", {bad} not" if bad else ""), style="bold red" if bad else "bold green"))
+    console.print()
+
+
+def _print_matrix(console: Console, result: Ran) -> None:
+    """Criteria by cases, as many cases in a block as the terminal is wide; a case's number stands above, top down."""
+    from rich.text import Text
+
+    rows = result.rows
+    left = max([len("status"), *(len(row.id) for row in rows)]) + 1
+    width = max(console.width - left, 10)
+    digits = len(str(len(result.outcomes)))
+    numbers = [str(number).rjust(digits) for number in range(1, len(result.outcomes) + 1)]
+    for start in range(0, len(numbers), width):
+        block = slice(start, start + width)
+        for digit in range(digits):
+            heads = "".join(number[digit] for number in numbers[block])
+            console.print(Text(" " * left + heads, style="dim"), soft_wrap=True)
+        for row in rows:
+            line = Text(row.id.ljust(left))
+            for cell in row.cells[block]:
+                sign, style = _SIGNS.get(cell.value, (cell.value[:1] or "·", "dim"))
+                weight = "reverse bold " if cell.differs else "" if cell.asserted else "dim "
+                line.append("!" if cell.value == "error" else sign, style=f"{weight}{style}")
+            console.print(line, soft_wrap=True)
+    console.print(
+        Text(
+            "✓ met  ✗ not met  ? unknown  – not applicable  ! not run; status by its first letter; dim: the case "
+            "expects nothing of it; reversed: other than expected",
+            style="dim",
+        )
+    )
+
+
+def _print_legend(console: Console, result: Ran) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if len(result.outcomes) > _NAMED:
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for number, outcome in enumerate(result.outcomes, 1):
+        table.add_row(Text(str(number), style="dim"), Text(outcome.name, style="" if outcome.as_expected else "red"))
+    console.print(table)
+
+
+def _print_case(
+    console: Console, number: int, outcome: CaseOutcome, differences: Iterable[tuple[Difference, str]]
+) -> None:
+    """One case that is not as expected: expected beside actual, and why."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Text(f"{number}  {outcome.name}", style="bold red"))
+    if outcome.problem:
+        console.print(Padding(Text(outcome.problem), (0, 0, 0, 2)))
+    for difference, why in differences:
+        line = Text(f"{difference.place}: expected ")
+        line.append(str(difference.expected), style="green")
+        line.append(", actual ")
+        line.append(str(difference.actual), style="red")
+        console.print(Padding(line, (0, 0, 0, 2)))
+        if why:
+            console.print(Padding(Text(why, style="dim"), (0, 0, 0, 4)))
+
+
+# ---------------------------------------------------------------- coverage
+
+
+def _print_coverage(results: Sequence[Ran], gaps: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from cds.authoring.coverage import merged
+
+    console = Console(highlight=False)
+    for library in merged(part for result in results for part in result.coverage):
+        console.print(_coverage_table(library))
+        if gaps:
+            for define in library.defines:
+                for clause in define.gaps:
+                    (line, column), source = clause.start, library.source(clause)
+                    told = Text(f"{library.path}:{line}:{column}: never {', '.join(clause.gap)}: ")
+                    console.print(told.append(source, style="bold"), soft_wrap=True)
+        console.print()
+
+
+def _coverage_table(library: LibraryCoverage) -> Table:
+    """A library's definitions that have gaps, and the sum of all."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from cds.authoring.coverage import Tally
+
+    title = Text(f"{library.library}  {library.share:.1%} covered", style="bold")
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_footer=True)
+    whole = Tally.of(library.clauses)
+    table.add_column("covered", justify="right", footer=f"{library.share:.0%}")
+    table.add_column("definition", footer=f"{len(library.defines)} in all", overflow="fold")
+    table.add_column("clauses run", justify="right", footer=f"{whole.run}/{whole.clauses}")
+    table.add_column("true and false", justify="right", footer=f"{whole.both}/{whole.booleans}")
+    table.add_column("null", justify="right", footer=f"{whole.null}/{whole.booleans}")
+    for define in library.defines:
+        if define.gaps:
+            tally = Tally.of(define.clauses)
+            style = "" if define.reached else "yellow"
+            name = define.name if define.reached else f"{define.name} (no criterion rests on it)"
+            numbers = [
+                f"{tally.run}/{tally.clauses}",
+                f"{tally.both}/{tally.booleans}",
+                f"{tally.null}/{tally.booleans}",
+            ]
+            table.add_row(f"{define.share:.0%}", Text(f"{name}:{define.line}", style=style), *numbers)
+    return table
+
+
+def _too_little(results: Iterable[Ran], least: float) -> bool:
+    """Whether a trial's own CQL is covered by less than `least` per cent; each is named on stderr."""
+    failed = False
+    for result in results:
+        for library in result.own_coverage:
+            if library.share * 100 < least:
+                failed = True
+                click.echo(f"{library.path}: {library.share:.1%} is covered, less than {least:g}%", err=True)
+    return failed
+
+
+def _print_json(results: Iterable[Ran], *, covered: bool) -> None:
+    import orjson
+
+    from cds.authoring.coverage import as_json, merged
+
+    found = list(results)
+    content = {"trials": [result.as_json() for result in found]}
+    if covered:
+        content["coverage"] = as_json(merged(part for result in found for part in result.coverage))
+    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2))
