@@ -16,7 +16,7 @@ from typing import Any
 from cds.authoring.cases import Case, Records, Suite, own_libraries
 from cds.elm import Definition, Evaluation, Libraries
 from cds.elm.compiler import PATIENT_CONTEXTS
-from cds.elm.covering import FAILED, FALSE, NULL, TRUE, CoveredNode, covering
+from cds.elm.covering import FAILED, FALSE, NULL, OTHER, TRUE, CoveredNode, covering
 from cds.elm.library import Body, Function
 from cds.errors import CdsError, EvaluationError
 from cds.trials.apply import evaluate_record
@@ -59,6 +59,11 @@ class Clause:
         if not self.seen:
             return ("run",)
         return tuple(word for bit, word in _WORDS if not self.seen & bit) if self.boolean else ()
+
+    @property
+    def gave(self) -> tuple[str, ...]:
+        """What it has given: of a Boolean clause which values, of another "a value" or "null"."""
+        return tuple(word for bit, word in (*_WORDS, (OTHER, "a value")) if self.seen & bit)
 
     @property
     def gap(self) -> tuple[str, ...]:

@@ -70,10 +70,23 @@ def cases_command(
             print_result(result)
         if covering or gaps:
             _print_coverage(results, gaps)
+    if page is not None:
+        _write_page(page, results)
     failed = any(not result.as_expected for result in results)
     if min_coverage is not None:
         failed |= _too_little(results, min_coverage)
     raise SystemExit(1 if failed else 0)
+
+
+def _write_page(path: Path, results: Sequence[Ran]) -> None:
+    from cds.authoring.cases_page import page
+
+    made = f"cds cases: {sum(len(result.outcomes) for result in results)} cases; trials: {len(results)}"
+    try:
+        path.write_text(page(results, made), encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error
+    click.echo(f"{path}: written", err=True)
 
 
 def _chosen(suite: Suite, patterns: Sequence[str]) -> Suite:
