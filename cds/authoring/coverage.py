@@ -30,13 +30,21 @@ _WORDS = ((TRUE, "true"), (FALSE, "false"), (NULL, "null"))
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One clause: the ELM node's `kind`, its place (lines and columns from 1, both ends within), what it has given."""
+    """One clause: the ELM node's `kind`, its place (lines and columns from 1, both ends within), what it has given.
+
+    `possible` are the values that a Boolean clause can give as it is written, as bits like `seen`; 0 of others.
+    """
 
     kind: str
     start: Place
     end: Place
-    boolean: bool
+    possible: int
     seen: int
+
+    @property
+    def boolean(self) -> bool:
+        """Whether its values are true, false and null."""
+        return self.possible != 0
 
     @property
     def locator(self) -> str:
@@ -58,7 +66,7 @@ class Clause:
         """What a case has still to show: ("run",), or of a Boolean clause which of "true", "false" and "null"."""
         if not self.seen:
             return ("run",)
-        return tuple(word for bit, word in _WORDS if not self.seen & bit) if self.boolean else ()
+        return tuple(word for bit, word in _WORDS if self.possible & ~self.seen & bit)
 
     @property
     def gave(self) -> tuple[str, ...]:
@@ -77,10 +85,9 @@ class Clause:
 
     @property
     def score(self) -> tuple[int, int]:
-        """How much of what can be shown is shown: a Boolean clause can be true and false, another can be run."""
-        if self.boolean:
-            return bool(self.seen & TRUE) + bool(self.seen & FALSE), 2
-        return int(self.run), 1
+        """How much of what can be shown is shown: a condition true and false where it can be, another clause run."""
+        wanted = self.possible & (TRUE | FALSE)
+        return ((wanted & self.seen).bit_count(), wanted.bit_count()) if wanted else (int(self.run), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,8 @@ def _share(clauses: Iterable[Clause]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many clauses there are and were run; of the Boolean ones how many were true and false, and were null."""
+    """How many clauses there are and were run; of the Boolean ones how many were true and false (those that can be),
+    and were null."""
 
     clauses: int
     run: int
@@ -163,7 +171,7 @@ class Tally:
             len(given),
             sum(clause.run for clause in given),
             len(conditions),
-            sum(clause.score[0] == 2 for clause in conditions),
+            sum(clause.run and not clause.gap for clause in conditions),
             sum(bool(clause.seen & NULL) for clause in conditions),
         )
 
@@ -280,7 +288,7 @@ def _clauses(nodes: Iterable[CoveredNode]) -> Iterator[Clause]:
         if there is None or (node.boolean and not there.boolean):
             places[place] = node
     for (start, end), node in places.items():
-        yield Clause(node.node["type"], start, end, node.boolean, node.seen)
+        yield Clause(node.node["type"], start, end, node.possible, node.seen)
 
 
 def _range(locator: object) -> tuple[Place, Place] | None:

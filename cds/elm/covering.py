@@ -36,16 +36,18 @@ _BOOLEAN = Named(f"{SYSTEM}Boolean")
 class CoveredNode:
     """One ELM node: the definition or function that holds it, and what it has given so far, in all evaluations.
 
-    `constant` says that its value is known at load, so that it is never run.
+    `constant` says that its value is known at load, so that it is never run. `possible` are, of a Boolean node, the
+    values that it can give as it is written: `if … then true else null` is never false.
     """
 
-    __slots__ = ("boolean", "constant", "node", "owner", "seen")
+    __slots__ = ("boolean", "constant", "node", "owner", "possible", "seen")
 
     def __init__(self, node: Json, owner: _Compiled, boolean: bool) -> None:
         self.node = node
         self.owner = owner
         self.boolean = boolean
         self.constant = False
+        self.possible = 0
         self.seen = 0
 
 
@@ -73,6 +75,12 @@ def covering(libraries: Libraries, of: Iterable[Library]) -> tuple[Libraries, li
     for library in with_includes(of):
         copy.add(library.elm, library.source)
     copy.compile()
+    for covered in held.values():
+        if covered.boolean:
+            try:
+                covered.possible = possible(covered.node, covered.owner.library)
+            except RecursionError:  # a function that calls itself
+                covered.possible = _ANY
     return copy, list(held.values())
 
 
@@ -87,3 +95,53 @@ def _noting(run: Run, covered: CoveredNode) -> Run:
         return value
 
     return noted
+
+
+_ANY = TRUE | FALSE | NULL
+#: What is true or false of anything.
+_DECIDED = frozenset(("Exists", "IsNull", "IsTrue", "IsFalse"))
+_PASSED_ON = frozenset(("As", "Convert", "ToBoolean"))
+
+
+def possible(node: Json | None, library: Library) -> int:
+    """The values, as bits, that a Boolean node can give as it is written; names are followed to what they name."""
+    if not node:
+        return NULL
+    kind = node.get("type")
+    if kind == "Null":
+        return NULL
+    if kind == "Literal":
+        return TRUE if node.get("value") == "true" else FALSE
+    if kind in _DECIDED:
+        return TRUE | FALSE
+    if kind in _PASSED_ON:
+        return possible(node.get("operand"), library)
+    if kind == "Not":
+        given = possible(node.get("operand"), library)
+        return given & NULL | (FALSE if given & TRUE else 0) | (TRUE if given & FALSE else 0)
+    if kind == "If":
+        return possible(node.get("then"), library) | possible(node.get("else"), library)
+    if kind == "Case":
+        found = possible(node.get("else"), library)
+        for item in node.get("caseItem") or ():
+            found |= possible(item.get("then"), library)
+        return found
+    if kind in ("ExpressionRef", "FunctionRef"):
+        return _possible_named(node, library)
+    return _ANY
+
+
+def _possible_named(node: Json, library: Library) -> int:
+    local = node.get("libraryName")
+    owner = library.includes.get(local) if local else library
+    if owner is None:
+        return _ANY
+    definition = owner.definitions.get(node["name"])
+    named = [definition] if definition else owner.functions.get(node["name"], ()) if "operand" in node else ()
+    bodies = [one.node.get("expression") for one in named]
+    if not bodies or not all(bodies):
+        return _ANY
+    found = 0
+    for body in bodies:
+        found |= possible(body, owner)
+    return found
