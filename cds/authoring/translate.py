@@ -6,10 +6,10 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cds.errors import ContentError
 from cds.trials.compiled import (
@@ -66,12 +66,17 @@ def cql_files(folders: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
-def translate(folders: Iterable[Path], cache: Path) -> list[Translation]:
+Json = dict[str, Any]
+#: Asks a translator that is installed in a folder: the request's JSON in, the answers' JSON out.
+Ask = Callable[[Path, Json], list[Json]]
+
+
+def translate(folders: Iterable[Path], cache: Path, ask: Ask | None = None) -> list[Translation]:
     """Translates every CQL file in `folders` and writes each ELM beside its source.
 
     A library is looked up by name among the files, in a file's own folder and in the folder ``shared`` beside that.
-    The translator is installed into `cache` when it is not there. Raises ContentError where Node or npm is absent or
-    fails.
+    The translator is installed into `cache` when it is not there, and is started for this (or is the one to `ask`).
+    Raises ContentError where Node or npm is absent or fails.
     """
     given = list(folders)
     files = cql_files(given)
@@ -80,7 +85,8 @@ def translate(folders: Iterable[Path], cache: Path) -> list[Translation]:
     within_reach = _within_reach(files)
     libraries = sources(within_reach)
     paths = {library_name(text): path for path, text in zip(within_reach, libraries.values(), strict=True)}
-    answers = _run(install(cache), files, libraries)
+    folder = install(cache)
+    answers = (ask or _run)(folder, _request(folder, files, libraries))
     return [_written(path, answer, libraries, paths) for path, answer in zip(files, answers, strict=True)]
 
 
@@ -216,17 +222,94 @@ def _require_node(purpose: str) -> None:
         raise ContentError(f"Node {version} is too old", remedy=remedy)
 
 
-def _run(folder: Path, files: Iterable[Path], libraries: Mapping[str, str]) -> list[dict[str, Any]]:
+def _request(folder: Path, files: Iterable[Path], libraries: Mapping[str, str]) -> Json:
     model_info = folder / MODEL_INFO
-    request = {
+    return {
         "modelInfo": str(model_info),
         "options": OPTIONS,
         "signatureLevel": SIGNATURE_LEVEL,
         "files": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in files],
         "libraries": {**libraries, "FHIRHelpers": helpers(model_info.read_text(encoding="utf-8"))},
     }
-    answer = _call(["node", _SCRIPT], folder, json.dumps(request))
-    return list(json.loads(answer))
+
+
+def _run(folder: Path, request: Json) -> list[Json]:
+    return list(json.loads(_call(["node", _SCRIPT], folder, json.dumps(request))))
+
+
+class Translator:
+    """A translator that stays running, so that a translation takes no longer than it takes.
+
+    It is started when first asked, or by `warm`, which waits for nothing. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._process: subprocess.Popen[str] | None = None
+        #: Answers that are still to come, of requests that nobody waits for.
+        self._unread = 0
+
+    def __enter__(self) -> Translator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def warm(self) -> None:
+        """Starts it, and has it read the model. Raises ContentError where Node or npm is absent or fails."""
+        folder = install(self._cache)
+        text = "library Warm using FHIR version '4.0.1' include FHIRHelpers version '4.0.1' context Patient"
+        request = _request(folder, (), {})
+        request["files"] = [{"name": "Warm.cql", "text": text}]
+        self._send(folder, request)
+        self._unread += 1
+
+    def translate(self, folders: Iterable[Path]) -> list[Translation]:
+        """As `translate` does."""
+        return translate(folders, self._cache, self._ask)
+
+    def close(self) -> None:
+        """Ends the process."""
+        process, self._process, self._unread = self._process, None, 0
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _ask(self, folder: Path, request: Json) -> list[Json]:
+        self._send(folder, request)
+        while self._unread:
+            self._unread -= 1
+            self._receive(folder)
+        return list(self._receive(folder))
+
+    def _send(self, folder: Path, request: Json) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._process = subprocess.Popen(
+                ["node", _SCRIPT, "--serve"],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+            )
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            self._failed(folder)
+
+    def _receive(self, folder: Path) -> Any:
+        assert self._process is not None and self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            self._failed(folder)
+        return json.loads(line)
+
+    def _failed(self, folder: Path) -> NoReturn:
+        self.close()
+        raise ContentError("the translator ended", where=str(folder), remedy="run cds translate to see why")
 
 
 def _call(command: list[str], folder: Path, text: str) -> str:

@@ -1,8 +1,10 @@
 // CQL in, ELM out, through the official translator; called by cds.authoring.translate, which speaks JSON with it:
-//   stdin   {modelInfo, helpers, options, signatureLevel, files: [{name, text}], libraries: {id: text}}
+//   stdin   {modelInfo, options, signatureLevel, files: [{name, text}], libraries: {id: text}}
 //   stdout  [{name, elm, messages: [{severity, library, line, column, message}]}]
+// With --serve it answers one such object a line, until its input ends.
 import { createRequire } from "node:module";
 import fs from "node:fs";
+import readline from "node:readline";
 
 globalThis.require = createRequire(import.meta.url); // the translator's input library looks for a global require
 
@@ -13,21 +15,18 @@ const cql = await import("@cqframework/cql/cql-to-elm");
 const { SystemModelInfoProvider } = await import("@cqframework/cql/cql");
 const { default: ucumLhc } = await import("@lhncbc/ucum-lhc");
 
-const input = JSON.parse(fs.readFileSync(0, "utf8"));
-const modelInfo = fs.readFileSync(input.modelInfo, "utf8");
-
-const modelManager = new cql.ModelManager();
-modelManager.modelInfoLoader.registerModelInfoProvider(new SystemModelInfoProvider()); // not there by default in JavaScript
-modelManager.modelInfoLoader.registerModelInfoProvider(
-  cql.createModelInfoProvider((id, _system, version) =>
-    id === "FHIR" && (version == null || version === "4.0.1") ? cql.stringAsSource(modelInfo) : null));
-
-const options = cql.CqlCompilerOptions.defaultOptions();
-const chosen = options.options.asJsSetView();
-for (const option of cql.CqlCompilerOptions.Options.values()) chosen.delete(option);
-for (const name of input.options) chosen.add(cql.CqlCompilerOptions.Options.valueOf(name));
-options.signatureLevel = cql.LibraryBuilder.SignatureLevel.valueOf(input.signatureLevel);
-options.compatibilityLevel = "1.5";
+// The model is read once, however many requests follow.
+let modelManager = null;
+function modelsOf(path) {
+  if (modelManager) return modelManager;
+  const modelInfo = fs.readFileSync(path, "utf8");
+  modelManager = new cql.ModelManager();
+  modelManager.modelInfoLoader.registerModelInfoProvider(new SystemModelInfoProvider()); // not there by default in JavaScript
+  modelManager.modelInfoLoader.registerModelInfoProvider(
+    cql.createModelInfoProvider((id, _system, version) =>
+      id === "FHIR" && (version == null || version === "4.0.1") ? cql.stringAsSource(modelInfo) : null));
+  return modelManager;
+}
 
 const units = ucumLhc.UcumLhcUtils.getInstance();
 const never = () => { throw new Error("units are not converted at translation"); };
@@ -36,10 +35,6 @@ const ucum = cql.createUcumService(never, (unit) => {
   return answer.status === "valid" ? null : (answer.msg?.[0] ?? `${unit} is no UCUM unit`);
 }, never, never);
 
-const libraryManager = new cql.LibraryManager(modelManager, options, null, ucum);
-libraryManager.librarySourceLoader.registerProvider(
-  cql.createLibrarySourceProvider((id) => (id in input.libraries ? cql.stringAsSource(input.libraries[id]) : null)));
-
 // The class of a place is not exported; the part of its printed form that is read here is stable.
 function place(locator) {
   const found = /startLine=(\d+), startChar=(\d+)/.exec(String(locator));
@@ -47,10 +42,28 @@ function place(locator) {
   return { library: owner?.id ?? null, line: found ? +found[1] : null, column: found ? +found[2] : null };
 }
 
-const answers = input.files.map(({ name, text }) => {
-  const translator = cql.CqlTranslator.fromText(text, libraryManager);
-  const messages = [...translator.exceptions.asJsReadonlyArrayView()].map((exception) =>
-    ({ severity: exception.severity.name, message: exception.message, ...place(exception.locator) }));
-  return { name, elm: JSON.parse(translator.toJson()), messages };
-});
-write(JSON.stringify(answers));
+function translated(input) {
+  const options = cql.CqlCompilerOptions.defaultOptions();
+  const chosen = options.options.asJsSetView();
+  for (const option of cql.CqlCompilerOptions.Options.values()) chosen.delete(option);
+  for (const name of input.options) chosen.add(cql.CqlCompilerOptions.Options.valueOf(name));
+  options.signatureLevel = cql.LibraryBuilder.SignatureLevel.valueOf(input.signatureLevel);
+  options.compatibilityLevel = "1.5";
+  const libraryManager = new cql.LibraryManager(modelsOf(input.modelInfo), options, null, ucum);
+  libraryManager.librarySourceLoader.registerProvider(
+    cql.createLibrarySourceProvider((id) => (id in input.libraries ? cql.stringAsSource(input.libraries[id]) : null)));
+  return input.files.map(({ name, text }) => {
+    const translator = cql.CqlTranslator.fromText(text, libraryManager);
+    const messages = [...translator.exceptions.asJsReadonlyArrayView()].map((exception) =>
+      ({ severity: exception.severity.name, message: exception.message, ...place(exception.locator) }));
+    return { name, elm: JSON.parse(translator.toJson()), messages };
+  });
+}
+
+if (process.argv.includes("--serve")) {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    write(JSON.stringify(translated(JSON.parse(line))) + "\n");
+  }
+} else {
+  write(JSON.stringify(translated(JSON.parse(fs.readFileSync(0, "utf8")))));
+}
