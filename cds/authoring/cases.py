@@ -133,21 +133,34 @@ class Suite:
         active = {one.id: replace(one, status="active") for one in catalog}
         return cls(folder, active[trial], replace(catalog, trials=active), cases)
 
-    def run(self, records: Records | None = None) -> Iterator[CaseOutcome]:
-        """What comes of each case, in order. `records` keeps the patients for the next time."""
+    def run(self, records: Records | None = None, *, asserted_only: bool = False) -> Iterator[CaseOutcome]:
+        """What comes of each case, in order. `records` keeps the patients for the next time.
+
+        With `asserted_only` the criteria alone of which a case expects something are answered.
+        """
         records = records or Records()
         for case in self.cases:
             if isinstance(case, Broken):
                 yield CaseOutcome(case.name, problem=case.problem)
                 continue
             try:
-                yield self._outcome(case, records.of(case))
+                yield self._outcome(case, records.of(case), self._asserted(case) if asserted_only else self.catalog)
             except CdsError as error:
                 yield CaseOutcome(case.name, case=case, problem=str(error))
 
-    def _outcome(self, case: Case, record: PatientRecord) -> CaseOutcome:
-        ids = {self.trial.id, *case.trials} & set(self.catalog.trials)
-        answer = match(self.catalog, record, now=case.now, first_dose=case.first_dose, trials=ids, all_criteria=True)
+    def _asserted(self, case: Case) -> Catalog:
+        """The catalog with no more criteria than a case expects something of; a status follows from all of them."""
+        trials = dict(self.catalog.trials)
+        for name in {self.trial.id, *case.trials} & set(trials):
+            if set(case.trials.get(name, ())) <= {"criteria"}:
+                asserted = case.asserted(name)
+                criteria = tuple(one for one in trials[name].criteria if one.id in asserted or one.disease)
+                trials[name] = replace(trials[name], criteria=criteria)
+        return replace(self.catalog, trials=trials)
+
+    def _outcome(self, case: Case, record: PatientRecord, catalog: Catalog) -> CaseOutcome:
+        ids = {self.trial.id, *case.trials} & set(catalog.trials)
+        answer = match(catalog, record, now=case.now, first_dose=case.first_dose, trials=ids, all_criteria=True)
         answers = {one["trial"]: one for one in as_json(answer)["trials"]}
         if case.conversion and self.trial.id in answers:
             evaluation = evaluate_record(self.catalog, record, now=case.now, first_dose=case.first_dose)

@@ -23,6 +23,8 @@ from cds.trials.catalog import SHARED
 #: A trial by its content folder and id.
 Place = tuple[Path, str]
 Translate = Callable[[Iterable[Path]], list[Translation]]
+#: Runs a trial's cases; the second argument says whether it is the first time.
+Play = Callable[[Suite, Records, bool], Ran]
 
 _ELM: Final = ".elm.json"
 _CQL: Final = ".cql"
@@ -42,16 +44,29 @@ class Round:
     seconds: float
 
 
+def quick(suite: Suite, records: Records, first: bool) -> Ran:
+    """The first time all is run; then what the cases expect something of."""
+    return run(suite, records=records, asserted_only=not first)
+
+
 def watch(
-    trials: Sequence[Place], changes: Iterable[frozenset[Path]], translate: Translate, show: Callable[[Round], None]
+    trials: Sequence[Place],
+    changes: Iterable[frozenset[Path]],
+    translate: Translate,
+    show: Callable[[Round], None],
+    play: Play = quick,
 ) -> None:
     """Runs all trials, and then of each of the `changes` those that it concerns, until they end; shows each round."""
     records: dict[Place, Records] = {trial: Records() for trial in trials}
-    show(_round((), trials, translate, records))
+
+    def once(changed: Sequence[Path], concerned: Sequence[Place]) -> Round:
+        return _round(changed, concerned, translate, lambda suite, trial: play(suite, records[trial], not changed))
+
+    show(once((), trials))
     for changed in changes:
         concerned = [trial for trial in trials if any(concerns(path, trial) for path in changed)]
         if concerned:
-            show(_round(sorted(changed), concerned, translate, records))
+            show(once(sorted(changed), concerned))
 
 
 def concerns(path: Path, trial: Place) -> bool:
@@ -61,7 +76,7 @@ def concerns(path: Path, trial: Place) -> bool:
 
 
 def _round(
-    changed: Sequence[Path], trials: Sequence[Place], translate: Translate, records: dict[Place, Records]
+    changed: Sequence[Path], trials: Sequence[Place], translate: Translate, play: Callable[[Suite, Place], Ran]
 ) -> Round:
     started = perf_counter()
     results: list[Ran] = []
@@ -74,7 +89,7 @@ def _round(
         messages = tuple(dict.fromkeys(message for one in translations for message in one.messages))
         if not any(translation.failed for translation in translations):
             for trial in trials:
-                results.append(run(Suite.load(*trial), records=records[trial]))
+                results.append(play(Suite.load(*trial), trial))
     except (CdsError, OSError) as error:
         problems.append(str(error))
     return Round(tuple(changed), tuple(results), messages, tuple(problems), perf_counter() - started)

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from cds.cli.command import environment, main, usable
+from cds.errors import CdsError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from cds.authoring.cases import CaseOutcome, Difference, Suite
+    from cds.authoring.cases import CaseOutcome, Difference, Records, Suite
     from cds.authoring.coverage import LibraryCoverage
     from cds.authoring.ran import Ran
+    from cds.authoring.watch import Round
 
 #: Up to how many cases all are named under the matrix; of more, those alone that differ.
 _NAMED = 40
@@ -42,6 +44,7 @@ _SIGNS = {
     metavar="PERCENT",
     help="Fail where less than this of a trial's own CQL is covered.",
 )
+@click.option("--watch", "watching", is_flag=True, help="Translate and run again whenever a file is saved.")
 def cases_command(
     folders: tuple[Path, ...],
     patterns: tuple[str, ...],
@@ -50,6 +53,7 @@ def cases_command(
     covering: bool,
     gaps: bool,
     min_coverage: float | None,
+    watching: bool,
 ) -> None:
     """Run the cases of the trials in FOLDERS (a trial's folder, or one of many; default: all trials).
 
@@ -58,8 +62,13 @@ def cases_command(
     from cds.authoring.cases import Suite, trial_folders
     from cds.authoring.ran import run
 
-    given = folders or (environment().plandefinitions,)
-    suites = usable(lambda: [Suite.load(root, trial) for root, trial in trial_folders(given)])
+    trials = usable(lambda: trial_folders(folders or (environment().plandefinitions,)))
+    if watching:
+        if patterns or form == "json" or covering or gaps or min_coverage is not None:
+            raise click.UsageError("--watch goes with --html alone")
+        _watch(trials, page)
+        return
+    suites = usable(lambda: [Suite.load(root, trial) for root, trial in trials])
     suites = [_chosen(suite, patterns) for suite in suites]
     wants_coverage = covering or gaps or min_coverage is not None or page is not None
     results = usable(lambda: [run(suite, covered=wants_coverage) for suite in suites])
@@ -76,6 +85,67 @@ def cases_command(
     if min_coverage is not None:
         failed |= _too_little(results, min_coverage)
     raise SystemExit(1 if failed else 0)
+
+
+#: Seconds between two looks at the files.
+_INTERVAL = 0.1
+
+
+def _watch(trials: list[tuple[Path, str]], path: Path | None) -> None:
+    """Runs the cases now and whenever a file of the trials is saved, until Ctrl-C."""
+    from functools import partial
+    from time import sleep
+
+    from cds.authoring.translate import Translator
+    from cds.authoring.watch import polled, quick, watch
+
+    def play(suite: Suite, records: Records, first: bool) -> Ran:
+        from cds.authoring.ran import run
+
+        return quick(suite, records, first) if path is None else run(suite, covered=True, records=records)
+
+    def show(found: Round) -> None:
+        _print_round(found)
+        if path is not None and found.results:
+            _write_page(path, found.results)
+
+    with Translator(environment().cache) as translator:
+        try:
+            translator.warm()
+        except CdsError as error:
+            click.echo(f"CQL that changes will not be translated: {error}", err=True)
+        try:
+            watch(trials, polled(trials, partial(sleep, _INTERVAL)), translator.translate, show, play)
+        except KeyboardInterrupt:
+            click.echo("\nended", err=True)
+
+
+def _print_round(found: Round) -> None:
+    """What came of one save: of the first round all, of others what differs."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for path in found.changed:
+        console.print(Text(f"{path}", style="bold"), soft_wrap=True)
+    for message in found.messages:
+        style = "red" if message.severity == "Error" else "yellow"
+        console.print(Text(_shortened(str(message)), style=style), soft_wrap=True)
+    for problem in found.problems:
+        console.print(Text(problem, style="red"), soft_wrap=True)
+    for result in found.results:
+        if not found.changed:
+            print_result(result)
+            continue
+        for told in result.told:
+            _print_case(console, told.number, told.outcome, told.differences)
+        _print_summary(console, result, f"{result.trial.id}: ")
+    console.print(Text(f"took {found.seconds:.2f} s", style="dim"))
+
+
+def _shortened(message: str) -> str:
+    """A message without the parser's list of all that could stand there instead."""
+    return message.partition(" expecting {")[0]
 
 
 def _write_page(path: Path, results: Sequence[Ran]) -> None:
@@ -116,10 +186,16 @@ def print_result(result: Ran) -> None:
     _print_legend(console, result)
     for told in result.told:
         _print_case(console, told.number, told.outcome, told.differences)
-    bad = sum(not outcome.as_expected for outcome in result.outcomes)
-    summary = f"{len(result.outcomes)} cases, {len(result.outcomes) - bad} as expected"
-    console.print(Text(summary + (f", {bad} not" if bad else ""), style="bold red" if bad else "bold green"))
+    _print_summary(console, result)
     console.print()
+
+
+def _print_summary(console: Console, result: Ran, head: str = "") -> None:
+    from rich.text import Text
+
+    bad = sum(not outcome.as_expected for outcome in result.outcomes)
+    summary = f"{head}{len(result.outcomes)} cases, {len(result.outcomes) - bad} as expected"
+    console.print(Text(summary + (f", {bad} not" if bad else ""), style="bold red" if bad else "bold green"))
 
 
 def _print_matrix(console: Console, result: Ran) -> None:

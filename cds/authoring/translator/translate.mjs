@@ -42,16 +42,31 @@ function place(locator) {
   return { library: owner?.id ?? null, line: found ? +found[1] : null, column: found ? +found[2] : null };
 }
 
-function translated(input) {
-  const options = cql.CqlCompilerOptions.defaultOptions();
-  const chosen = options.options.asJsSetView();
+// What was included stays compiled while its text stays what it was.
+let manager = null, options = null, given = {};
+const served = new Map();
+function managerOf(input) {
+  given = input.libraries;
+  if (manager && options === JSON.stringify([input.options, input.signatureLevel]) &&
+      [...served].every(([id, text]) => given[id] === text)) return manager;
+  options = JSON.stringify([input.options, input.signatureLevel]);
+  served.clear();
+  const compiler = cql.CqlCompilerOptions.defaultOptions();
+  const chosen = compiler.options.asJsSetView();
   for (const option of cql.CqlCompilerOptions.Options.values()) chosen.delete(option);
   for (const name of input.options) chosen.add(cql.CqlCompilerOptions.Options.valueOf(name));
-  options.signatureLevel = cql.LibraryBuilder.SignatureLevel.valueOf(input.signatureLevel);
-  options.compatibilityLevel = "1.5";
-  const libraryManager = new cql.LibraryManager(modelsOf(input.modelInfo), options, null, ucum);
-  libraryManager.librarySourceLoader.registerProvider(
-    cql.createLibrarySourceProvider((id) => (id in input.libraries ? cql.stringAsSource(input.libraries[id]) : null)));
+  compiler.signatureLevel = cql.LibraryBuilder.SignatureLevel.valueOf(input.signatureLevel);
+  compiler.compatibilityLevel = "1.5";
+  manager = new cql.LibraryManager(modelsOf(input.modelInfo), compiler, null, ucum);
+  manager.librarySourceLoader.registerProvider(cql.createLibrarySourceProvider((id) => {
+    served.set(id, given[id]);
+    return id in given ? cql.stringAsSource(given[id]) : null;
+  }));
+  return manager;
+}
+
+function translated(input) {
+  const libraryManager = managerOf(input);
   return input.files.map(({ name, text }) => {
     const translator = cql.CqlTranslator.fromText(text, libraryManager);
     const messages = [...translator.exceptions.asJsReadonlyArrayView()].map((exception) =>
