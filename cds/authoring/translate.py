@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
+
 from cds.errors import ContentError
 from cds.trials.compiled import (
     OPTIONS,
@@ -167,7 +169,7 @@ def _within_reach(files: Iterable[Path]) -> list[Path]:
 
 def _is_fresh(path: Path, libraries: Mapping[str, str]) -> bool:
     try:
-        elm = json.loads(elm_path(path).read_bytes())
+        elm = orjson.loads(elm_path(path).read_bytes())
     except (OSError, ValueError):
         return False
     return is_fresh(elm, path.read_text(encoding="utf-8"), libraries)
@@ -257,13 +259,13 @@ class Translator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm(self) -> None:
-        """Starts it, and has it read the model. Raises ContentError where Node or npm is absent or fails."""
-        folder = install(self._cache)
-        text = "library Warm using FHIR version '4.0.1' include FHIRHelpers version '4.0.1' context Patient"
-        request = _request(folder, (), {})
-        request["files"] = [{"name": "Warm.cql", "text": text}]
-        self._send(folder, request)
+    def warm(self, folders: Iterable[Path]) -> None:
+        """Starts it, and has it translate the CQL in `folders` once, for nothing but to know it.
+
+        Raises ContentError where Node or npm is absent or fails.
+        """
+        folder, files = install(self._cache), cql_files(folders)
+        self._send(folder, _request(folder, files, sources(_within_reach(files))))
         self._unread += 1
 
     def translate(self, folders: Iterable[Path]) -> list[Translation]:
@@ -308,7 +310,7 @@ class Translator:
         line = self._process.stdout.readline()
         if not line.endswith("\n"):
             self._failed(folder)
-        return json.loads(line)
+        return orjson.loads(line)
 
     def _failed(self, folder: Path) -> NoReturn:
         self.close()

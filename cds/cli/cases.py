@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cds.cli.command import environment, main, usable
-from cds.errors import CdsError
+from cds.cli.command import MOMENT, environment, main, read_bundle, usable
+from cds.errors import CdsError, RecordError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cds.authoring.cases import CaseOutcome, Difference, Records, Suite
     from cds.authoring.coverage import LibraryCoverage
     from cds.authoring.ran import Ran
+    from cds.authoring.recorded_case import NewCase
     from cds.authoring.watch import Round
 
 #: Up to how many cases all are named under the matrix; of more, those alone that differ.
@@ -45,6 +47,17 @@ _SIGNS = {
     help="Fail where less than this of a trial's own CQL is covered.",
 )
 @click.option("--watch", "watching", is_flag=True, help="Translate and run again whenever a file is saved.")
+@click.option(
+    "--record",
+    "recorded",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="BUNDLE",
+    help="Add this patient as a case of the trial, with what it answers now as what is expected.",
+)
+@click.option("--name", help="The name of the case to record (default: the bundle's).")
+@click.option("--now", type=MOMENT, help="The moment of the case to record (default: the clock).")
+@click.option("--first-dose", type=click.DateTime(["%Y-%m-%d"]), help="Its first dose (default: the date of now).")
+@click.option("--yes", is_flag=True, help="Record without asking.")
 def cases_command(
     folders: tuple[Path, ...],
     patterns: tuple[str, ...],
@@ -54,6 +67,11 @@ def cases_command(
     gaps: bool,
     min_coverage: float | None,
     watching: bool,
+    recorded: Path | None,
+    name: str | None,
+    now: datetime | None,
+    first_dose: datetime | None,
+    yes: bool,
 ) -> None:
     """Run the cases of the trials in FOLDERS (a trial's folder, or one of many; default: all trials).
 
@@ -68,6 +86,13 @@ def cases_command(
             raise click.UsageError("--watch goes with --html alone")
         _watch(trials, page)
         return
+    if recorded is not None:
+        if len(trials) != 1:
+            raise click.UsageError("--record needs the folder of one trial")
+        _record(trials[0], recorded, name, now, first_dose, ask=not yes)
+        return
+    if name or now or first_dose or yes:
+        raise click.UsageError("--name, --now, --first-dose and --yes go with --record")
     suites = usable(lambda: [Suite.load(root, trial) for root, trial in trials])
     suites = [_chosen(suite, patterns) for suite in suites]
     wants_coverage = covering or gaps or min_coverage is not None or page is not None
@@ -85,6 +110,65 @@ def cases_command(
     if min_coverage is not None:
         failed |= _too_little(results, min_coverage)
     raise SystemExit(1 if failed else 0)
+
+
+def _record(
+    trial: tuple[Path, str],
+    path: Path,
+    name: str | None,
+    now: datetime | None,
+    first_dose: datetime | None,
+    *,
+    ask: bool,
+) -> None:
+    """Shows what a trial answers for the patient in a bundle, and adds both as a case once that is confirmed."""
+    from cds.authoring.cases import Suite
+    from cds.authoring.recorded_case import new_case
+
+    suite = usable(lambda: Suite.load(*trial))
+    zone = environment().timezone
+    moment = (
+        datetime.now(zone).replace(microsecond=0) if now is None else now if now.tzinfo else now.replace(tzinfo=zone)
+    )
+    day = first_dose.date() if first_dose else moment.date()
+    given = name or path.name.removesuffix(".gz").removesuffix(".json")
+    try:
+        bundle = read_bundle(path)
+        case = new_case(suite, bundle, given, now=moment, first_dose=day)
+    except RecordError as error:
+        raise click.ClickException(f"{path}: {error}") from error
+    except CdsError as error:
+        raise click.ClickException(str(error)) from error
+    _print_found(case)
+    if ask:
+        click.confirm(f"Is that right, and shall {case.bundle_file} be written?", abort=True)
+    usable(case.write)
+    click.echo(f"{case.bundle_file}: written")
+    click.echo(f"{case.expected_file}: written")
+
+
+def _print_found(case: NewCase) -> None:
+    """What a trial answers for the patient of a new case: each criterion, and what it rests on."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    answer, moments = case.answer, case.expected
+    console.print(Text(f"{case.name}  {answer.trial}  {answer.status.value}", style="bold"))
+    console.print(Text(f"now {moments['now']}, first dose {moments['firstDose']}", style="dim"))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for result in answer.criteria:
+        sign, style = _SIGNS[result.outcome.value]
+        told = [item.reference for item in result.evidence]
+        told += [*dict.fromkeys(item.title for item in result.missing), result.reason or ""]
+        known = "" if result.basis.value == "none" else result.basis.value
+        cells = (Text(result.criterion.title), known, Text("; ".join(filter(None, told)), style="dim"))
+        table.add_row(Text(sign, style=style), result.criterion.id, *cells)
+    console.print(table)
+    console.print(
+        Text("A case stays with the trial's content: no real patient's data may stand in it.", style="yellow")
+    )
 
 
 #: Seconds between two looks at the files.
@@ -111,7 +195,7 @@ def _watch(trials: list[tuple[Path, str]], path: Path | None) -> None:
 
     with Translator(environment().cache) as translator:
         try:
-            translator.warm()
+            translator.warm(root / trial for root, trial in trials)
         except CdsError as error:
             click.echo(f"CQL that changes will not be translated: {error}", err=True)
         try:

@@ -290,3 +290,81 @@ def test_the_page_is_written_or_it_is_said_why_not(trials: Path, tmp_path: Path)
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     result = cds(trials, "--html", tmp_path / "absent" / "page.html")
     assert result.exit_code == 1 and "cannot be written" in result.output
+
+
+# ---------------------------------------------------------------- recording
+
+
+def patient(tmp_path: Path, score: int = 1) -> Path:
+    content = json.loads((TRIALS / "small" / "cases" / "fits.json").read_text(encoding="utf-8"))
+    content["entry"][-1]["resource"]["valueInteger"] = score
+    path = tmp_path / "new-patient.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def record(trials: Path, bundle: Path, *options: str, answer: str = "") -> Result:
+    arguments = ["cases", str(trials / "small"), "--record", str(bundle), "--now", "2026-11-20T12:00:00Z", *options]
+    return CliRunner().invoke(main, arguments, input=answer, env={"COLUMNS": "200"})
+
+
+def test_a_case_is_recorded_after_it_was_shown_and_confirmed(trials: Path, tmp_path: Path) -> None:
+    bundle = patient(tmp_path)
+    declined = record(trials, bundle, answer="n\n")
+    assert declined.exit_code == 1 and not (trials / "small" / "cases" / "new-patient.json").exists()
+    assert "✓  S1" in declined.output and "eligible" in declined.output
+    confirmed = record(trials, bundle, answer="y\n")
+    assert confirmed.exit_code == 0
+    expected = json.loads((trials / "small" / "cases" / "new-patient.expected.json").read_text(encoding="utf-8"))
+    assert expected == {
+        "now": "2026-11-20T12:00:00Z",
+        "firstDose": "2026-11-20",
+        "trials": {
+            "small": {
+                "status": "eligible",
+                "criteria": {
+                    "D1": {"outcome": "met", "basis": "verified"},
+                    "S1": {"outcome": "met", "basis": "presumed"},
+                    "X1": {"outcome": "met", "basis": "verified"},
+                },
+            }
+        },
+    }
+    ran = small(trials)
+    assert ran.as_expected and len(ran.outcomes) == 6
+
+
+def test_a_recorded_case_keeps_its_moments(trials: Path, tmp_path: Path) -> None:
+    result = record(trials, patient(tmp_path), "--yes", "--name", "later", "--first-dose", "2027-01-02")
+    assert result.exit_code == 0
+    expected = json.loads((trials / "small" / "cases" / "later.expected.json").read_text(encoding="utf-8"))
+    assert expected["firstDose"] == "2027-01-02"
+
+
+def test_no_case_is_overwritten(trials: Path, tmp_path: Path) -> None:
+    path = trials / "small" / "cases" / "fits.json"
+    before = path.read_bytes()
+    result = record(trials, patient(tmp_path), "--yes", "--name", "fits")
+    assert result.exit_code == 1 and "fits.json: is there already (give another --name)" in result.output
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["../fits", "a/b", ".hidden", "x.expected", "a" * 101])
+def test_a_name_that_is_no_file_name_is_refused(trials: Path, tmp_path: Path, name: str) -> None:
+    result = record(trials, patient(tmp_path), "--yes", "--name", name)
+    assert result.exit_code == 1 and "cannot be a case's name" in result.output
+
+
+def test_what_is_no_patient_is_not_recorded(trials: Path, tmp_path: Path) -> None:
+    for content in ("{", "[]", '{"resourceType": "Bundle"}'):
+        path = tmp_path / "odd.json"
+        path.write_text(content, encoding="utf-8")
+        result = record(trials, path, "--yes")
+        assert result.exit_code == 1 and f"Error: {path}: " in result.output
+    assert not (trials / "small" / "cases" / "odd.json").exists()
+
+
+def test_options_of_recording_go_with_it_and_one_trial(trials: Path, tmp_path: Path) -> None:
+    assert cds(trials, "--yes").exit_code == 2
+    shutil.copytree(trials / "small", trials / "second")
+    assert cds(trials, "--record", patient(tmp_path)).exit_code == 2
