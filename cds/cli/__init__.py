@@ -1,6 +1,20 @@
 """The command `cds`: a module for each subcommand."""
 
-from cds.cli import cases, doctor, evaluate, expand, explain, feedback, fire, keys, match, serve, translate
+from cds.cli import (
+    cases,
+    doctor,
+    evaluate,
+    expand,
+    explain,
+    export,
+    feedback,
+    fire,
+    import_,
+    keys,
+    match,
+    serve,
+    translate,
+)
 from cds.cli.command import main
 
 __all__ = [
@@ -9,8 +23,10 @@ __all__ = [
     "evaluate",
     "expand",
     "explain",
+    "export",
     "feedback",
     "fire",
+    "import_",
     "keys",
     "main",
     "match",
