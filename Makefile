@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test check bench bench-trials agreement translate responses clean
+.PHONY: help install serve test check cases coverage bench bench-trials agreement translate responses clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +29,12 @@ check: $(STAMP) ## lint and types
 	@"$(VENV)/bin/ruff" check .
 	@"$(VENV)/bin/ruff" format --check .
 	@"$(VENV)/bin/mypy"
+
+cases: $(STAMP) ## run the cases of all trials: criteria by cases, and what is not as expected
+	@"$(VENV)/bin/cds" cases
+
+coverage: $(STAMP) ## how much of the CQL the cases cover, and each clause that they do not
+	@"$(VENV)/bin/cds" cases --gaps
 
 bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside the JavaScript reference engine
 	@"$(VENV)/bin/python" benchmarks/match.py

@@ -280,7 +280,7 @@ def test_cql_of_another_encoding_says_so(tree: Path) -> None:
             {"library": ["https://example.org/Library/x"]},
             "the library https://example.org/Library/x is not in the tree",
         ),
-        ({"id": "../up"}, "the id '../up' cannot be a trial's"),
+        ({"id": "../up"}, "the id '../up' is none of FHIR"),
         ({"id": ".."}, "the id '..' cannot be a trial's"),
         ({"id": "shared"}, "the id 'shared' cannot be a trial's"),
     ],
