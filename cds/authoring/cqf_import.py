@@ -89,9 +89,8 @@ class _Import:
         plans = [one for one in self._resources if one.type == "PlanDefinition" and self._is_trial(one)]
         if not plans:
             raise ContentError(
-                "holds no PlanDefinition of a trial" + "".join(f"; {note}" for note in self._notes),
+                "\n  ".join(["holds no PlanDefinition of a trial", *self._notes]),
                 where=str(self._tree),
-                remedy="a trial's plan has an action with the id 'eligibility'; see cds new",
             )
         for plan in plans:
             self._trial(plan, alone=len(plans) == 1)
@@ -150,7 +149,7 @@ class _Import:
         self._used.add(plan.path)
         self._notes.append(
             f"{plan.path}: is not used: no action has the id 'eligibility', so it is no trial's "
-            "(a folder of such plans can be served as it is: CDS_PLANDEFINITIONS)"
+            "(it may be served as it is: CDS_PLANDEFINITIONS)"
         )
         return False
 
