@@ -171,7 +171,7 @@ class Catalog:
         libraries.compile()
         value_sets = ValueSets.load([path for folder in folders if (path := folder / "valuesets").is_dir()])
         trials = [_trial(path, compiled) for path in plans]
-        _refuse_two_versions(trials, folder)
+        _refuse_two_versions(trials, plans[0].parent.parent)
         catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)
         _ = catalog.ungrouped, catalog.passed_over  # made now, for no patient to wait for
         return catalog
