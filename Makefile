@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test checklist check truth bench bench-trials bench-load agreement translate responses clean
+.PHONY: help install serve test checklist check cases coverage truth bench bench-trials bench-load agreement translate responses clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -35,6 +35,12 @@ check: $(STAMP) ## lint and types
 
 truth: $(STAMP) ## random patients whose truth is known: what the engine says of each criterion beside it
 	@"$(VENV)/bin/python" -m tests.truth
+
+cases: $(STAMP) ## run the cases of all trials: criteria by cases, and what is not as expected
+	@"$(VENV)/bin/cds" cases
+
+coverage: $(STAMP) ## how much of the CQL the cases cover, and each clause that they do not
+	@"$(VENV)/bin/cds" cases --gaps
 
 bench: $(STAMP) ## time per patient, as a ratio to reading the JSON, and beside the JavaScript reference engine
 	@"$(VENV)/bin/python" benchmarks/match.py

@@ -193,10 +193,19 @@ def _within_reach(files: Iterable[Path]) -> list[Path]:
 
 def _is_fresh(path: Path, libraries: Mapping[str, str]) -> bool:
     try:
-        elm = orjson.loads(elm_path(path).read_bytes())
+        elm = _head(elm_path(path).read_bytes())
     except (OSError, ValueError):
         return False
     return is_fresh(elm, path.read_text(encoding="utf-8"), libraries)
+
+
+def _head(elm: bytes) -> Json:
+    """What an ELM file says of its translation: that stands in its first line, as `elm_text` writes it."""
+    first, _, _ = elm.partition(b",\n")
+    try:
+        return dict(orjson.loads(first + b"}"))
+    except ValueError:
+        return dict(orjson.loads(elm))
 
 
 def install(cache: Path) -> Path:

@@ -197,7 +197,7 @@ def _watch(trials: list[tuple[Path, str]], path: Path | None) -> None:
         try:
             translator.warm(root / trial for root, trial in trials)
         except CdsError as error:
-            click.echo(f"CQL that changes will not be translated: {error}", err=True)
+            click.echo(str(error), err=True)
         try:
             watch(trials, polled(trials, partial(sleep, _INTERVAL)), translator.translate, show, play)
         except KeyboardInterrupt:

@@ -11,6 +11,16 @@ globalThis.require = createRequire(import.meta.url); // the translator's input l
 const write = process.stdout.write.bind(process.stdout);
 process.stdout.write = (text, ...rest) => process.stderr.write(text, ...rest); // its logger greets on stdout
 
+// The translator numbers what it makes by random bytes, a few at a time; fetched in bulk they cost next to nothing.
+const fill = globalThis.crypto.getRandomValues.bind(globalThis.crypto);
+let pool = new Uint8Array(0), taken = 0;
+globalThis.crypto.getRandomValues = (array) => {
+  if (array.byteLength > 256) return fill(array);
+  if (taken + array.byteLength > pool.length) [pool, taken] = [fill(new Uint8Array(65536)), 0];
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(pool.subarray(taken, taken += array.byteLength));
+  return array;
+};
+
 const cql = await import("@cqframework/cql/cql-to-elm");
 const { SystemModelInfoProvider } = await import("@cqframework/cql/cql");
 const { default: ucumLhc } = await import("@lhncbc/ucum-lhc");
