@@ -278,6 +278,7 @@ def test_too_little_coverage_fails(trials: Path) -> None:
 
 def test_cases_are_chosen_by_name(trials: Path) -> None:
     assert "2 cases, 2 as expected" in cds(trials, "--case", "without-*").output
+    assert cds(trials, "--case", "nobody").exit_code == 2
 
 
 def test_gaps_are_printed_with_their_place(trials: Path) -> None:
@@ -368,3 +369,17 @@ def test_options_of_recording_go_with_it_and_one_trial(trials: Path, tmp_path: P
     assert cds(trials, "--yes").exit_code == 2
     shutil.copytree(trials / "small", trials / "second")
     assert cds(trials, "--record", patient(tmp_path)).exit_code == 2
+
+
+# ---------------------------------------------------------------- our own trials
+
+CONTENT = Path(__file__).parents[2] / "plandefinitions"
+
+
+@pytest.mark.parametrize("trial", sorted(path.parent.name for path in CONTENT.glob("*/plan-definition.json")))
+def test_our_trials_are_covered_and_every_definition_is_reached(trial: str) -> None:
+    """`make coverage` says what is still missing."""
+    ran = run(Suite.load(CONTENT, trial), covered=True)
+    (own,) = ran.own_coverage
+    assert own.share > 0.75
+    assert not [define.name for define in own.defines if not define.reached]
