@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from guide import Follower, assert_printed, blocks, edit
+
+from cds.authoring.check.run import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "docs" / "authoring.md"
@@ -87,3 +90,9 @@ def test_definitions_are_replaced_and_added(tmp_path: Path) -> None:
     assert path.read_text() == (
         'library A\n\n// one\ndefine "One":\n  true\n\n// two\ndefine "Two":\n  null\n\ndefine "Three":\n  3\n'
     )
+
+
+def test_the_findings_that_the_guide_names_are_rules() -> None:
+    mistakes = GUIDE.read_text(encoding="utf-8").partition("## Common mistakes")[2]
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", mistakes))
+    assert named and named <= RULES.keys()

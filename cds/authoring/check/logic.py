@@ -89,9 +89,10 @@ def findings(content: Content) -> Iterator[Finding]:
             yield from _units(cql)
             yield from _clock(cql) if content.trials else ()
             yield from _searches(cql)
+    nobody = _nobody(content, libraries)
     for trial in content.trials:
         if content.holds(trial.path):
-            yield from _swallowed(content, trial, libraries)
+            yield from _swallowed(content, trial, nobody)
 
 
 def _names(content: Content) -> Iterator[Finding]:
@@ -447,7 +448,7 @@ def _searches(cql: Cql) -> Iterator[Finding]:
 # ------------------------------------------------------------------------------------------------ unknown and false
 
 
-def _swallowed(content: Content, trial: TrialFolder, libraries: Libraries | None) -> Iterator[Finding]:
+def _swallowed(content: Content, trial: TrialFolder, nobody: Evaluation | None) -> Iterator[Finding]:
     """Criteria of the open world that answer true or false where the record holds nothing.
 
     What the CQL shows is told at its place; then each is asked about a patient of whom nothing is known.
@@ -470,20 +471,28 @@ def _swallowed(content: Content, trial: TrialFolder, libraries: Libraries | None
                 yield Finding(
                     SWALLOWED, place, f'{action.id} asks "{name}", where absent data gives an answer: {how}', _OPEN
                 )
-        answer = None if closed else _of_nobody(libraries, library.name, action.condition[0])
+        answer = None if closed else _answer(nobody, library.name, action.condition[0])
         if answer is not None:
             node = library.definitions[action.condition[0]]
             message = f"{action.id} is {str(answer).lower()} of a patient of whom nothing is known"
             yield Finding(SWALLOWED, library.place(node), message, _OPEN)
 
 
-def _of_nobody(libraries: Libraries | None, library: str, name: str) -> bool | None:
-    """What a definition says of a patient whose record holds nothing; None where it is null, or cannot be asked."""
-    if libraries is None or library not in libraries:
+def _nobody(content: Content, libraries: Libraries | None) -> Evaluation | None:
+    """The evaluation of a patient whose record holds nothing; None where the logic cannot run."""
+    if libraries is None:
         return None
     record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "nobody"}], now=_ONE_DAY)
+    value_sets = ValueSets(((str(one.source.path), one.json) for one in content.resources), lenient=True)
+    return Evaluation(libraries, record, value_sets, _ONE_DAY)
+
+
+def _answer(evaluation: Evaluation | None, library: str, name: str) -> bool | None:
+    """What a definition says; None where it is null, or cannot be asked."""
+    if evaluation is None or library not in evaluation.libraries:
+        return None
     try:
-        value = Evaluation(libraries, record, ValueSets(), _ONE_DAY).evaluate(library, name)
+        value = evaluation.evaluate(library, name)
     except CdsError:
         return None
     return value if isinstance(value, bool) else None
