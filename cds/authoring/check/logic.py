@@ -28,6 +28,7 @@ CYCLE = Rule("include-cycle", Severity.ERROR, "A library includes itself, throug
 LIBRARY_NAME = Rule("library-mismatch", Severity.ERROR, "A Library resource tells another name or file than its CQL.")
 DEPENDS = Rule("library-dependency", Severity.WARNING, "A Library resource does not list what its CQL names.")
 UNUSED = Rule("define-unused", Severity.WARNING, "Nothing that a criterion asks reaches a definition or function.")
+OFFERED = Rule("define-offered", Severity.INFORMATION, "A shared library has definitions that no trial uses.")
 VALUE_SET_UNUSED = Rule("valueset-unused", Severity.WARNING, "A value set is named and never asked.")
 UNIT = Rule("unit-invalid", Severity.ERROR, "A quantity's unit is none of UCUM, nor of the calendar.")
 SWALLOWED = Rule("unknown-swallowed", Severity.WARNING, "Where data is absent, an open criterion says true or false.")
@@ -46,6 +47,7 @@ RULES = (
     LIBRARY_NAME,
     DEPENDS,
     UNUSED,
+    OFFERED,
     VALUE_SET_UNUSED,
     UNIT,
     SWALLOWED,
@@ -347,18 +349,28 @@ def _unreached(content: Content) -> Iterator[Finding]:
     if not content.trials or any(cql.elm is None for cql in content.cql):
         return
     seen = set(reached(content, [name for trial in content.trials for name in asked(content, trial)]))
+    of_trials = {trial.path for trial in content.trials}
     for cql in content.cql:
         if not content.holds(cql.source.path):
             continue
-        for name, owned in [*cql.definitions.items(), *((name, many[0]) for name, many in cql.functions.items())]:
-            if (cql.name, name) in seen or name == "Patient":
-                continue  # the translator adds the definition Patient
-            message = f'"{name}" is reached from no criterion'
-            yield Finding(
-                UNUSED, cql.place(owned), message, "name it in a criterion (condition, evidence), or remove it"
-            )
+        left = {
+            name: owned
+            for name, owned in [*cql.definitions.items(), *((name, many[0]) for name, many in cql.functions.items())]
+            if (cql.name, name) not in seen and name != "Patient"  # the translator adds the definition Patient
+        }
+        if cql.source.path.parent in of_trials:
+            yield from _forgotten(cql, left)
+        elif left:
+            message = f"no trial uses {len(left)} of its definitions: {', '.join(sorted(left))}"
+            yield Finding(OFFERED, cql.source.line(1), message[:400], "use them, or remove what nobody will use")
         yield from _unused_value_sets(content, cql)
     yield from _unnamed_value_sets(content)
+
+
+def _forgotten(cql: Cql, left: dict[str, Json]) -> Iterator[Finding]:
+    for name, owned in left.items():
+        message = f'"{name}" is reached from no criterion'
+        yield Finding(UNUSED, cql.place(owned), message, "name it in a criterion (condition, evidence), or remove it")
 
 
 def _unused_value_sets(content: Content, cql: Cql) -> Iterator[Finding]:
@@ -426,9 +438,16 @@ def is_unit(unit: str) -> bool:
 
 def _clock(cql: Cql) -> Iterator[Finding]:
     for node in nodes((cql.elm or {}).get("statements")):
-        if node.get("type") in ("Now", "Today", "TimeOfDay"):
-            message = f"{node['type']}() is the day of the call, and windows end at the planned first dose"
-            yield Finding(CLOCK, cql.place(node), message, 'count from the parameter "First Dose"')
+        counted = [node] if node.get("type") == "CalculateAge" else operands(node) if _counts(node) else []
+        for one in counted:
+            if one.get("type") in ("Now", "Today", "CalculateAge"):
+                message = "counts from the day of the call, and windows end at the planned first dose"
+                yield Finding(CLOCK, cql.place(one), message, 'count from the parameter "First Dose"')
+
+
+def _counts(node: Json) -> bool:
+    """Whether an operator counts time from one of its operands."""
+    return node.get("type") in ("Add", "Subtract", "DurationBetween", "DifferenceBetween", "CalculateAgeAt")
 
 
 def _searches(cql: Cql) -> Iterator[Finding]:
