@@ -68,7 +68,7 @@ _PAIRS = {")": "(", "]": "[", "}": "{"}
 _BOOLEAN_TESTS = {"IsTrue": "is true", "IsFalse": "is false", "IsNull": "is null", "Exists": "exists"}
 
 #: What is said of the members of a list, and so of none where it is empty.
-_OF_LISTS = {"AnyTrue": "AnyTrue", "AllTrue": "AllTrue"}
+_OF_LISTS = frozenset(("AnyTrue", "AllTrue"))
 _COMPARING = frozenset(("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "NotEqual"))
 
 #: A definition or function of a library: (library, name).
@@ -539,9 +539,9 @@ def _closing(node: Json) -> str | None:
 
 def _of_empty(content: Content, cql: Cql, node: Json) -> str | None:
     """How a node answers of a list that may be empty; None where it asks none."""
-    kind = node.get("type")
+    kind = str(node.get("type"))
     if kind in _OF_LISTS:
-        return f"{_OF_LISTS[str(kind)]} of a list that may be empty"
+        return f"{kind} of a list that may be empty"
     if kind in _COMPARING and any(one.get("type") == "Count" for one in operands(node)):
         return "the count of a list that may be empty"
     if kind == "FunctionRef":
@@ -557,6 +557,6 @@ def _asks_members(function: Json) -> bool:
     for part in nodes(function.get("expression")):
         inner = [part.get("source"), *operands(part)]
         of_operand = any(isinstance(one, dict) and one.get("type") == "OperandRef" for one in inner)
-        asked = asked or (of_operand and part.get("type") in _OF_LISTS)
+        asked = asked or (of_operand and str(part.get("type")) in _OF_LISTS)
         tested = tested or (of_operand and part.get("type") == "Exists")
     return asked and not tested

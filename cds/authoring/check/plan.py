@@ -181,7 +181,7 @@ def _definition(library: Cql, action: Action, name: str, place: Place, answers: 
 
 def computes(expression: object) -> bool:
     """Whether an expression is anything but null."""
-    return not {one.get("type") for one in nodes(expression)} <= {"As", "Null", "NamedTypeSpecifier"}
+    return not {str(one.get("type")) for one in nodes(expression)} <= {"As", "Null", "NamedTypeSpecifier"}
 
 
 def _holds_resources(node: Json) -> bool:
