@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 
-.PHONY: help install serve test checklist check cases coverage truth bench bench-trials bench-load agreement translate responses clean
+.PHONY: help install serve test checklist check cases coverage truth bench bench-trials bench-load agreement translate responses criteria clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -60,6 +60,9 @@ translate: $(STAMP) ## CQL -> ELM, of the trials and the tests (needs Node)
 
 responses: $(STAMP) ## write anew the responses of hooks/, to be reviewed
 	@"$(VENV)/bin/python" -m pytest tests/hooks/test_requests.py --write-responses
+
+criteria: $(STAMP) ## write docs/criteria.md anew from the trials
+	@"$(VENV)/bin/cds" check --table docs/criteria.md
 
 clean: ## remove what was installed
 	rm -rf "$(VENV)" .cache build *.egg-info

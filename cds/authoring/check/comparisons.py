@@ -354,7 +354,7 @@ class _Codes:
         if not isinstance(codes, dict) or codes.get("type") != "ValueSetRef" or not isinstance(path, str):
             return None
         owner = codes.get("libraryName")
-        library = self._content.libraries.get(self._cql.included.get(owner, "")) if owner else self._cql
+        library = self._content.libraries.get(self._cql.included.get(text(owner), "")) if owner else self._cql
         declared = library.value_sets.get(text(codes.get("name"))) if library else None
         pairs = self._members.get(declared[0].partition("|")[0]) if declared else None
         return _Retrieved(pairs, text(codes.get("name")), path) if pairs else None
@@ -383,7 +383,7 @@ class _Codes:
         if any(one.get("type") != "Literal" for one in asked):
             return
         for one in asked:
-            if one.get("value") not in known:
+            if str(one.get("value")) not in known:
                 told = "no code of the system" if part == "system" else "no code"
                 message = f'"{held.title}", by which this was retrieved, holds {told} {one.get("value")}'
                 yield Finding(NO_CODE, self._cql.place(one), message, "correct the code, or add it to the value set")

@@ -141,11 +141,6 @@ class TrialFolder:
             found += [("conversion", one) for one in tops["conversion"].descendants if one.values("assessment")]
         return tuple(found)
 
-    @property
-    def cases(self) -> list[Path]:
-        """The files in its folder of cases."""
-        return sorted(path for path in (self.path / CASES).glob("*.json"))
-
 
 @dataclass
 class Content:

@@ -31,6 +31,7 @@ CYCLE = Rule("include-cycle", Severity.ERROR, "A library includes itself, throug
 LIBRARY_NAME = Rule("library-mismatch", Severity.ERROR, "A Library resource tells another name or file than its CQL.")
 DEPENDS = Rule("library-dependency", Severity.WARNING, "A Library resource does not list what its CQL names.")
 UNUSED = Rule("define-unused", Severity.WARNING, "Nothing that a criterion asks reaches a definition or function.")
+OFFERED = Rule("define-offered", Severity.INFORMATION, "A shared library has definitions that no trial uses.")
 VALUE_SET_UNUSED = Rule("valueset-unused", Severity.WARNING, "A value set is named and never asked.")
 UNIT = Rule("unit-invalid", Severity.ERROR, "A quantity's unit is none of UCUM, nor of the calendar.")
 SWALLOWED = Rule("unknown-swallowed", Severity.WARNING, "Where data is absent, an open criterion says true or false.")
@@ -49,6 +50,7 @@ RULES = (
     LIBRARY_NAME,
     DEPENDS,
     UNUSED,
+    OFFERED,
     VALUE_SET_UNUSED,
     UNIT,
     SWALLOWED,
@@ -70,6 +72,10 @@ _BOOLEAN_TESTS = {"IsTrue": "is true", "IsFalse": "is false", "IsNull": "is null
 _OPEN = "give null where nothing is on record (if exists X then ...), or set the policy presume-absent"
 #: When a patient of whom nothing is known is asked about: any day gives the same.
 _ONE_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+#: What is said of the members of a list, and so of none where it is empty.
+_OF_LISTS = frozenset(("AnyTrue", "AllTrue"))
+_COMPARING = frozenset(("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "NotEqual"))
 
 #: A definition or function of a library: (library, name).
 Name = tuple[str, str]
@@ -352,18 +358,28 @@ def _unreached(content: Content) -> Iterator[Finding]:
     if not content.trials or any(cql.elm is None for cql in content.cql):
         return
     seen = set(reached(content, [name for trial in content.trials for name in asked(content, trial)]))
+    of_trials = {trial.path for trial in content.trials}
     for cql in content.cql:
         if not content.holds(cql.source.path):
             continue
-        for name, owned in [*cql.definitions.items(), *((name, many[0]) for name, many in cql.functions.items())]:
-            if (cql.name, name) in seen or name == "Patient":
-                continue  # the translator adds the definition Patient
-            message = f'"{name}" is reached from no criterion'
-            yield Finding(
-                UNUSED, cql.place(owned), message, "name it in a criterion (condition, evidence), or remove it"
-            )
+        left = {
+            name: owned
+            for name, owned in [*cql.definitions.items(), *((name, many[0]) for name, many in cql.functions.items())]
+            if (cql.name, name) not in seen and name != "Patient"  # the translator adds the definition Patient
+        }
+        if cql.source.path.parent in of_trials:
+            yield from _forgotten(cql, left)
+        elif left:
+            message = f"no trial uses {len(left)} of its definitions: {', '.join(sorted(left))}"
+            yield Finding(OFFERED, cql.source.line(1), message[:400], "use them, or remove what nobody will use")
         yield from _unused_value_sets(content, cql)
     yield from _unnamed_value_sets(content)
+
+
+def _forgotten(cql: Cql, left: dict[str, Json]) -> Iterator[Finding]:
+    for name, owned in left.items():
+        message = f'"{name}" is reached from no criterion'
+        yield Finding(UNUSED, cql.place(owned), message, "name it in a criterion (condition, evidence), or remove it")
 
 
 def _unused_value_sets(content: Content, cql: Cql) -> Iterator[Finding]:
@@ -431,9 +447,16 @@ def is_unit(unit: str) -> bool:
 
 def _clock(cql: Cql) -> Iterator[Finding]:
     for node in nodes((cql.elm or {}).get("statements")):
-        if node.get("type") in ("Now", "Today", "TimeOfDay"):
-            message = f"{node['type']}() is the day of the call, and windows end at the planned first dose"
-            yield Finding(CLOCK, cql.place(node), message, 'count from the parameter "First Dose"')
+        counted = [node] if node.get("type") == "CalculateAge" else operands(node) if _counts(node) else []
+        for one in counted:
+            if one.get("type") in ("Now", "Today", "CalculateAge"):
+                message = "counts from the day of the call, and windows end at the planned first dose"
+                yield Finding(CLOCK, cql.place(one), message, 'count from the parameter "First Dose"')
+
+
+def _counts(node: Json) -> bool:
+    """Whether an operator counts time from one of its operands."""
+    return node.get("type") in ("Add", "Subtract", "DurationBetween", "DifferenceBetween", "CalculateAgeAt")
 
 
 def _searches(cql: Cql) -> Iterator[Finding]:
@@ -458,20 +481,17 @@ def _swallowed(content: Content, trial: TrialFolder, nobody: Evaluation | None) 
         return
     seen: set[Place] = set()
     for _, action in trial.criteria:
-        if (
-            action.condition is None
-            or action.values("missing-data-policy") != ["unknown"]
-            or action.values("applies-when")
-        ):
+        if action.condition is None or action.values("missing-data-policy") != ["unknown"]:
             continue
-        closed = list(_closed(content, (library.name, action.condition[0])))
+        tested = bool(action.values("applies-when"))
+        closed = list(_closed(content, (library.name, action.condition[0]), tested))
         for place, how, name in closed:
             if place not in seen:
                 seen.add(place)
                 yield Finding(
                     SWALLOWED, place, f'{action.id} asks "{name}", where absent data gives an answer: {how}', _OPEN
                 )
-        answer = None if closed else _answer(nobody, library.name, action.condition[0])
+        answer = None if closed or tested else _answer(nobody, library.name, action.condition[0])
         if answer is not None:
             node = library.definitions[action.condition[0]]
             message = f"{action.id} is {str(answer).lower()} of a patient of whom nothing is known"
@@ -498,41 +518,48 @@ def _answer(evaluation: Evaluation | None, library: str, name: str) -> bool | No
     return value if isinstance(value, bool) else None
 
 
-def _closed(content: Content, name: Name) -> Iterator[tuple[Place, str, str]]:
-    """Where the value of a definition is true or false though what it asks is absent: place, how, definition."""
-    seen: set[Name] = set()
-    waiting = [name]
+def _closed(content: Content, name: Name, tested: bool) -> Iterator[tuple[Place, str, str]]:
+    """Where the value of a definition is true or false though what it asks is absent: place, how, definition.
+
+    `tested`: whether something was asked before it, as ``applies-when`` does.
+    """
+    seen: set[tuple[Name, bool]] = set()
+    waiting = [(name, tested)]
     while waiting:
-        current = waiting.pop(0)
-        if current in seen or current[0] not in content.libraries:
+        current, guarded = waiting.pop(0)
+        if (current, guarded) in seen or current[0] not in content.libraries:
             continue
-        seen.add(current)
+        seen.add((current, guarded))
         cql = content.libraries[current[0]]
         node = cql.definitions.get(current[1])
-        for part in _answers((node or {}).get("expression")):
-            how = _closing(part)
+        for part, after_test in _answers((node or {}).get("expression"), guarded):
+            how = _closing(part) or (None if after_test else _of_empty(content, cql, part))
             if how:
                 yield cql.place(part), how, current[1]
             elif part.get("type") == "ExpressionRef":
-                waiting += references(content, cql, {**part, "operand": []})
+                waiting += [(one, after_test) for one in references(content, cql, {**part, "operand": []})]
 
 
-def _answers(node: Any) -> Iterator[Json]:
-    """The parts of a Boolean expression whose value is its value, or that of an operand of and, or, not."""
-    waiting = [node]
+def _answers(node: Any, tested: bool) -> Iterator[tuple[Json, bool]]:
+    """The parts of a Boolean expression whose value is its value, or that of an operand of and, or, not.
+
+    Each with whether it stands where something was tested before: in a branch of if or case.
+    """
+    waiting = [(node, tested)]
     while waiting:
-        part = waiting.pop(0)
+        part, tested = waiting.pop(0)
         if not isinstance(part, dict):
             continue
         kind = part.get("type")
         if kind in ("And", "Or", "Implies", "Xor") or (kind == "Not" and _closing(part) is None):
-            waiting += operands(part)
+            waiting += [(one, tested) for one in operands(part)]
         elif kind == "If":
-            waiting += [part.get("then"), part.get("else")]
+            waiting += [(part.get("then"), True), (part.get("else"), True)]
         elif kind == "Case":
-            waiting += [item.get("then") for _, item in objects(part.get("caseItem"))] + [part.get("else")]
+            waiting += [(item.get("then"), True) for _, item in objects(part.get("caseItem"))]
+            waiting.append((part.get("else"), True))
         else:
-            yield part
+            yield part, tested
 
 
 def _closing(node: Json) -> str | None:
@@ -541,9 +568,33 @@ def _closing(node: Json) -> str | None:
     if kind in _BOOLEAN_TESTS:
         return _BOOLEAN_TESTS[kind]
     if kind == "Not":
-        (operand,) = operands(node) or [{}]
-        inner = _BOOLEAN_TESTS.get(str(operand.get("type")))
-        return f"not ({inner})" if inner else None
+        tests = [_BOOLEAN_TESTS.get(str(operand.get("type"))) for operand in operands(node)]
+        return f"not ({tests[0]})" if tests and tests[0] else None
     if kind == "Coalesce" and any(one.get("type") == "Literal" for one in operands(node)[1:]):
         return "Coalesce with a constant"
     return None
+
+
+def _of_empty(content: Content, cql: Cql, node: Json) -> str | None:
+    """How a node answers of a list that may be empty; None where it asks none."""
+    kind = str(node.get("type"))
+    if kind in _OF_LISTS:
+        return f"{kind} of a list that may be empty"
+    if kind in _COMPARING and any(one.get("type") == "Count" for one in operands(node)):
+        return "the count of a list that may be empty"
+    if kind == "FunctionRef":
+        for name in references(content, cql, {**node, "operand": []}):
+            if any(_asks_members(function) for _, function in bodies(content, name)):
+                return f'"{node.get("name")}" of a list that may be empty'
+    return None
+
+
+def _asks_members(function: Json) -> bool:
+    """Whether a function asks something of the members of its operand, and not whether there are any."""
+    asked, tested = False, False
+    for part in nodes(function.get("expression")):
+        inner = [part.get("source"), *operands(part)]
+        of_operand = any(isinstance(one, dict) and one.get("type") == "OperandRef" for one in inner)
+        asked = asked or (of_operand and str(part.get("type")) in _OF_LISTS)
+        tested = tested or (of_operand and part.get("type") == "Exists")
+    return asked and not tested

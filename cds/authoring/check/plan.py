@@ -24,6 +24,7 @@ DEFINE = Rule("define-missing", Severity.ERROR, "A criterion names a definition 
 BOOLEAN = Rule("define-not-boolean", Severity.ERROR, "A condition names a definition that is not Boolean.")
 EVIDENCE = Rule("evidence-not-resources", Severity.ERROR, "Evidence is a definition that holds no resources.")
 COMPUTES = Rule("attestation-computed", Severity.WARNING, "What only a person can say is computed.")
+UNWRITTEN = Rule("criterion-unwritten", Severity.WARNING, "A criterion that data should decide is null for everyone.")
 DISEASE = Rule("disease-criterion-missing", Severity.WARNING, "A trial does not say which criterion is its disease.")
 TRIGGER = Rule("trigger-missing", Severity.WARNING, "No hook triggers a plan.")
 HOOK = Rule("hook-unknown", Severity.WARNING, "A trigger names no hook of CDS Hooks.")
@@ -46,6 +47,7 @@ RULES = (
     BOOLEAN,
     EVIDENCE,
     COMPUTES,
+    UNWRITTEN,
     DISEASE,
     TRIGGER,
     HOOK,
@@ -167,15 +169,19 @@ def _definition(library: Cql, action: Action, name: str, place: Place, answers: 
         message = f'"{name}" holds no resources that could be shown as evidence of {action.id}'
         yield Finding(EVIDENCE, place, message, f"see {library.place(node)}: name a definition that retrieves")
     condition = action.condition[0] if action.condition else None
-    attested = condition == name and action.values("assessment") == ["attestation"]
-    if attested and _computes(node.get("expression")):
+    attested = action.values("assessment") == ["attestation"]
+    if condition == name and not attested and not computes(node.get("expression")):
+        message = f"data should decide {action.id}, and its definition is null, so it is unknown for everyone"
+        mend = f"write the definition ({library.place(node)}), or make the assessment attestation"
+        yield Finding(UNWRITTEN, place, message, mend)
+    if condition == name and attested and computes(node.get("expression")):
         message = f"{action.id} is for a person to say, and {library.source.path.name} computes it"
         yield Finding(COMPUTES, place, message, "make the assessment partial, or the definition null as Boolean")
 
 
-def _computes(expression: object) -> bool:
+def computes(expression: object) -> bool:
     """Whether an expression is anything but null."""
-    return not {one.get("type") for one in nodes(expression)} <= {"As", "Null", "NamedTypeSpecifier"}
+    return not {str(one.get("type")) for one in nodes(expression)} <= {"As", "Null", "NamedTypeSpecifier"}
 
 
 def _holds_resources(node: Json) -> bool:

@@ -13,6 +13,7 @@ from cds.authoring.check.content import PLAN, RECORD, STUDY, Action, Content, Tr
 from cds.authoring.check.cql import Json, nodes
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.authoring.check.logic import bodies, reached
+from cds.authoring.check.plan import computes
 from cds.authoring.check.source import Source
 
 NO_RECORD = Rule("record-missing", Severity.WARNING, "A trial folder does not keep the record that it was made from.")
@@ -142,6 +143,8 @@ def _windows(content: Content, trial: TrialFolder) -> Iterator[Finding]:
     for _, action in trial.criteria:
         if action.condition is None or action.values("assessment") == ["attestation"]:
             continue
+        if not computes((library.definitions.get(action.condition[0]) or {}).get("expression")):
+            continue  # nothing is written yet, and that has a finding of its own
         names = [action.condition[0], *(name for name in action.values("applies-when") if isinstance(name, str))]
         held = _lengths(content, [(library.name, name) for name in names])
         for found in _WINDOW.finditer(text(action.json.get("textEquivalent"))):

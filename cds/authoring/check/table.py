@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cds.authoring.check.cases import outcomes
-from cds.authoring.check.content import PLAN, STUDY, Action, Content, TrialFolder, objects, root_of, text
+from cds.authoring.check.content import CASES, PLAN, STUDY, Action, Content, TrialFolder, objects, root_of, text
 from cds.authoring.check.cql import nodes
 from cds.authoring.check.logic import bodies, reached, value_sets_asked
 from cds.authoring.check.terminology import unverified
@@ -42,7 +42,7 @@ def criteria_table(folders: Iterable[Path]) -> str:
 def _trial(content: Content, trial: TrialFolder) -> str:
     plan, study = trial.json(PLAN), trial.json(STUDY)
     title = text((plan or study or (None, {}))[1].get("title")) or trial.id
-    sources = {path: source for path, source in content.sources.items() if path in set(trial.cases)}
+    sources = {path: source for path, source in content.sources.items() if path.parent == trial.path / CASES}
     told = outcomes(trial, sources)
     groups = ("inclusion", "Inclusion"), ("exclusion", "Exclusion"), ("conversion", "Conversion, never asked at entry")
     lines = [f"## {title}", "", f"`{trial.id}`", ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -359,6 +360,17 @@ def evidence_that_is_no_resource(trial: Path) -> None:
 @finds("attestation-computed", PLAN, '"E1"')
 def person_whom_data_answer_for(trial: Path) -> None:
     change(trial / PLAN, lambda plan: names(plan, "E2", "E1"))
+
+
+@finds("criterion-unwritten", PLAN, '"E2"')
+def definition_that_is_null(trial: Path) -> None:
+    change(trial / PLAN, lambda plan: names(plan, "E1", "E2"))
+
+
+@finds("define-offered", "../shared/Common.cql")
+def function_that_no_trial_uses(trial: Path) -> None:
+    for plan in ("E1", "I2"):
+        change(trial / PLAN, lambda content, plan=plan: names(content, plan, "I1"))
 
 
 @finds("disease-criterion-missing", PLAN)
@@ -742,7 +754,9 @@ def test_one_thing_that_is_wrong_is_found_at_its_place(spoiled: Spoiled, trial: 
     spoiled.spoil(trial)
     found = [one for one in check([trial.parent]) if one.rule.id == spoiled.rule]
     assert found
-    assert any(is_at(one, trial / spoiled.file, spoiled.words) for one in found), "\n".join(map(str, found))
+    assert any(is_at(one, Path(os.path.normpath(trial / spoiled.file)), spoiled.words) for one in found), "\n".join(
+        map(str, found)
+    )
     for one in found:
         assert one.message and one.mend
 
