@@ -136,7 +136,7 @@ def only(catalog: Catalog, trial: str, criteria: set[str]) -> Catalog:
 CRITERIA = [one.id for one in WINDOWS.trials["windows"].criteria if not one.disease]
 
 
-@settings(max_examples=25 * FUZZ, deadline=None, phases=PHASES)
+@settings(max_examples=12 * FUZZ, deadline=None, phases=PHASES)
 @given(
     birth=BIRTHS,
     procedures=PROCEDURES,
