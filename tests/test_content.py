@@ -293,6 +293,10 @@ def test_conversion_set_is_an_outcome_and_never_a_condition_of_entry() -> None:
     ids = ["CV1", "CV2", "CV3", "CV4", "CV5"]
     assert [one["id"] for one in conversion(LIVER)] == ids
     assert not set(ids) & {one.get("id") for one in elements(actions(LIVER)["eligibility"])}
+    (measure,) = (one for one in outcomes(LIVER) if one["name"] == "Conversion success rate")
+    assert re.findall(r"^\* (.+)$", measure["description"].replace("\\", ""), re.MULTILINE) == [
+        one["textEquivalent"] for one in conversion(LIVER)
+    ]
     decision = actions(LIVER)["conversion-decision"]
     assert decision["selectionBehavior"] == "exactly-one"
     converted, left, goes_on = decision["action"]

@@ -125,7 +125,7 @@ class Windows:
             day = stretch.end
 
     def _at(self, criterion: Criterion, day: int) -> _Stretch | None:
-        """The stretch from that day on; None where it cannot be evaluated, or the steps for it are used up."""
+        """The stretch from that day on; None where the steps for the criterion are used up."""
         course = self._courses.setdefault(criterion.id, _Course())
         place = bisect_right(course.stretches, day, key=_start)
         if place and day < course.stretches[place - 1].end:
@@ -136,8 +136,7 @@ class Windows:
         evaluation = self._evaluation.again({FIRST_DOSE: watch.moving_date}, self._undated(), course.steps)
         result = self._judge(criterion, self._trial.logic[criterion.id], evaluation)
         course.steps = evaluation.total - 1
-        if result.failed:
-            course.steps = 0
+        if course.steps <= 0:
             return None
         stretch = _Stretch(day, watch.until, result)
         course.stretches.insert(place, stretch)

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from cds.fhir.record import PatientRecord
@@ -22,6 +23,9 @@ TODAY = NOW.date()
 DATA = Path(__file__).parent / "data" / "clearing"
 #: How many more examples are tried than usual.
 FUZZ = int(os.environ.get("CDS_FUZZ", "1"))
+
+#: A scan takes long: what fails is not made smaller.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 WINDOWS = Catalog.load(DATA)
 
@@ -132,7 +136,7 @@ def only(catalog: Catalog, trial: str, criteria: set[str]) -> Catalog:
 CRITERIA = [one.id for one in WINDOWS.trials["windows"].criteria if not one.disease]
 
 
-@settings(max_examples=25 * FUZZ, deadline=None)
+@settings(max_examples=12 * FUZZ, deadline=None, phases=PHASES)
 @given(
     birth=BIRTHS,
     procedures=PROCEDURES,
@@ -160,3 +164,65 @@ def test_what_is_possible_when_is_what_a_scan_of_every_day_finds(
             clears, possible = expected(scan, criteria | {"D1"})
             assert {one.criterion.id: one.clears_on for one in answer.criteria} == clears
             assert answer.eligible_from == possible
+
+
+# ---------------------------------------------------------------------------------------------- a trial of the house
+
+CERVICAL = "cadonilimab-cervical-locally-advanced"
+FACTS = orjson.loads((Path(__file__).parent / "boundaries.json").read_bytes())["facts"]
+#: Facts of the table of boundaries, with how many days before today they may lie.
+DATED = {
+    "platelets": (0, 40),
+    "MMR": (0, 45),
+    "live influenza vaccine": (0, 45),
+    "operation": (0, 40),
+    "central venous catheter": (0, 5),
+    "interferon": (0, 20),
+    "thymosin course": (0, 20),
+    "prednisone 20 mg": (0, 10),
+    "cyclophosphamide": (0, 10),
+    "haemoptysis": (60, 100),
+    "lung cancer": (1770, 1840),
+    "methotrexate for psoriasis": (700, 740),
+    "in an interventional study": (0, 40),
+    "left a study": (0, 40),
+    "last period": (340, 380),
+    "pregnancy": (270, 310),
+}
+
+
+def filled(template: Any, day: str) -> Any:
+    """A fact of the table, on a day."""
+    if isinstance(template, dict):
+        return {key: filled(value, day) for key, value in template.items()}
+    if isinstance(template, list):
+        return [filled(value, day) for value in template]
+    return day if template in ("$day", "$end") else 60 if template == "$value" else template
+
+
+@st.composite
+def charts(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A woman with cervical cancer, and one to five facts of which time decides."""
+    resources = [filled(FACTS[name], "") | {"id": name.replace(" ", "-")} for name in ("cervical cancer", "psoriasis")]
+    for place, name in enumerate(draw(st.lists(st.sampled_from(sorted(DATED)), min_size=1, max_size=5))):
+        least, most = DATED[name]
+        day = draw(days(most, -least))
+        resources.append(filled(FACTS[name], day) | {"id": f"fact-{place}"})
+    if draw(st.booleans()):
+        resources.append(filled(FACTS["FSH"], "") | {"id": "fsh"})
+    birth = draw(st.sampled_from(("1979-03-08", "1951-12-20", "1951-12", "2008-12-10", "2008-12")))
+    return [{"resourceType": "Patient", "id": "p", "gender": "female", "birthDate": birth}, *resources]
+
+
+@settings(max_examples=12 * FUZZ, deadline=None, phases=PHASES)
+@given(chart=charts())
+def test_a_trial_of_the_house_is_possible_when_a_scan_says_so(catalog: Catalog, chart: list[dict[str, Any]]) -> None:
+    """Up to 120 days ahead, behind which the windows of these facts are over."""
+    record = PatientRecord.from_resources(chart, now=NOW)
+    last = TODAY + timedelta(days=120)
+    scan = scanned(catalog, record, CERVICAL, last)
+    (answer,) = match(catalog, record, now=NOW, trials=[CERVICAL]).trials
+    clears, possible = expected(scan, {one.criterion.id for one in answer.criteria})
+    found = {one.criterion.id: one.clears_on for one in answer.criteria}
+    assert {id_: day if day and day <= last else None for id_, day in found.items()} == clears
+    assert (answer.eligible_from if answer.eligible_from and answer.eligible_from <= last else None) == possible
