@@ -14,7 +14,7 @@ Truth = Callable[[Patient], Answer | None]
 
 #: After an event, the days and the months on which the windows of a criterion of record 000 end.
 _DAYS = {"E5": (28,), "E9": (30,), "E11": (28,), "E13": (14,), "E14": (7,), "E16": (2,)}
-_MONTHS = {"I2": (18 * 12, 75 * 12), "E6": (60,), "E7": (24,), "E8": (3,), "E9": (1,)}
+_MONTHS = {"I2": (18 * 12, 75 * 12), "I10": (12,), "E6": (60,), "E7": (24,), "E8": (3,), "E9": (1,)}
 _HORIZON = timedelta(days=6 * 366)
 
 

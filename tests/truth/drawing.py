@@ -152,13 +152,13 @@ def _cancer(draw: Draw) -> list[Fact]:
 def _cervical_cancer(draw: Draw) -> list[Fact]:
     what = draw.of(DIAGNOSES, "cervix", "cervix-in-situ")
     course = draw.random.choice(("active",) * 6 + ("recurrence", "relapse"))
-    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9), course=course)]
+    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8), course=course)]
 
 
 def _lung_cancer(draw: Draw) -> list[Fact]:
     """A lung cancer, and sometimes platinum, progression and M1."""
     what = draw.of(DIAGNOSES, "small-cell", "small-cell-unverified", "lung", "non-small-cell")
-    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
     if draw.maybe(0.7):
         drug = _drug(draw, "platinum", bound=days_before(draw.first_dose, 90), ever=True)
         facts.append(replace(drug, reason=None))
@@ -173,7 +173,7 @@ def _lung_cancer(draw: Draw) -> list[Fact]:
 def _liver_cancer(draw: Draw) -> list[Fact]:
     """A liver cancer, and parts of a Child-Pugh score."""
     what = draw.of(DIAGNOSES, "liver", "liver-variant", "liver-unstated", "liver-other")
-    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
     mild = draw.maybe(0.6)
     for part, values in _LIVER_VALUES.items():
         if draw.maybe(0.85):
@@ -202,7 +202,7 @@ _LIVER_VALUES = {
 def _spread(draw: Draw) -> list[Fact]:
     if draw.maybe(0.5):
         return [Metastases(present=draw.maybe(0.6), when=draw.when())]
-    return [Diagnosis(what=draw.of(DIAGNOSES, "distant-metastasis"), onset=draw.when(), certain=draw.maybe(0.9))]
+    return [Diagnosis(what=draw.of(DIAGNOSES, "distant-metastasis"), onset=draw.when(), certain=draw.maybe(0.8))]
 
 
 #: Malignancies that no trial is about.
@@ -222,7 +222,7 @@ def _other_cancer(draw: Draw) -> list[Fact]:
     bound = months_before(draw.first_dose, 60)
     onset = draw.when(bound) if draw.maybe(0.7) else None
     recorded = draw.when(bound) if draw.maybe(0.5) else None
-    return [Diagnosis(what=what, onset=onset, recorded=recorded, certain=draw.maybe(0.9))]
+    return [Diagnosis(what=what, onset=onset, recorded=recorded, certain=draw.maybe(0.8))]
 
 
 def _risk(draw: Draw) -> list[Fact]:
@@ -303,7 +303,9 @@ def _immunomodulator(draw: Draw) -> list[Fact]:
 def _treatment(draw: Draw) -> list[Fact]:
     what = draw.of(PROCEDURES, "anti-tumour-procedure", "radical-surgery", "hysterectomy", "cone", "biopsy")
     tells_by_itself = "cone" in what or "radical-surgery" in what
-    return [Operation(what=what, when=draw.when(), reason=None if tells_by_itself else draw.reason())]
+    in_words = draw.maybe(0.1)
+    reason = None if tells_by_itself or in_words else draw.reason()
+    return [Operation(what=what, when=draw.when(), reason=reason, in_words=in_words)]
 
 
 def _fertility(draw: Draw) -> list[Fact]:
@@ -347,7 +349,7 @@ def _problem(draw: Draw) -> list[Fact]:
     if draw.maybe(0.3):
         over = When.day(draw.now.date())
         return [Diagnosis(what=what, onset=onset, abated=over, course="resolved")]
-    return [Diagnosis(what=what, onset=onset, certain=draw.maybe(0.9))]
+    return [Diagnosis(what=what, onset=onset, certain=draw.maybe(0.8))]
 
 
 def _participation(draw: Draw) -> list[Fact]:
@@ -360,7 +362,7 @@ def _participation(draw: Draw) -> list[Fact]:
 def _autoimmune(draw: Draw) -> list[Fact]:
     """An autoimmune disease, with or without a drug for it."""
     what = draw.of(DIAGNOSES, "autoimmune", "autoimmune-exception", "autoimmune-exception")
-    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
     if draw.maybe(0.6):
         bound = months_before(draw.first_dose, 24)
         drug = _drug(draw, "immunosuppressant", bound=bound)
@@ -388,7 +390,7 @@ def _hepatitis(draw: Draw) -> list[Fact]:
     facts: list[Fact] = []
     if draw.maybe(0.5):
         what = draw.of(DIAGNOSES, "hepatitis-b", "hepatitis-b", "hepatitis-b-carrier")
-        facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9)))
+        facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8)))
         if draw.maybe(0.5):
             facts.append(HepatitisBDna(amount=draw.random.choice((300, 20_000)), when=draw.when()))
         if draw.maybe(0.4):
@@ -423,19 +425,21 @@ def _attestation(draw: Draw) -> list[Fact]:
 
 def _vaccine(draw: Draw) -> list[Fact]:
     when = draw.when(months_before(draw.first_dose, 1), days_before(draw.first_dose, 30))
-    return [Vaccination(what=draw.of(VACCINES), when=when if draw.maybe(0.95) else None)]
+    return [Vaccination(what=draw.of(VACCINES), when=when if draw.maybe(0.95) else None, in_words=draw.maybe(0.1))]
 
 
 def _transfusion(draw: Draw) -> list[Fact]:
     when = draw.when(days_before(draw.first_dose, 28))
-    return [Operation(what=draw.of(PROCEDURES, "transfusion", "transfusion-of-something"), when=when)]
+    what = draw.of(PROCEDURES, "transfusion", "transfusion-of-something")
+    return [Operation(what=what, when=when, in_words=draw.maybe(0.1))]
 
 
 def _transplant(draw: Draw) -> list[Fact]:
     if draw.maybe(0.5):
-        return [Operation(what=draw.of(PROCEDURES, "allogeneic", "auto-or-allo", "cornea"), when=draw.when())]
+        what = draw.of(PROCEDURES, "allogeneic", "auto-or-allo", "cornea")
+        return [Operation(what=what, when=draw.when(), in_words=draw.maybe(0.1))]
     what = draw.of(DIAGNOSES, "allogeneic", "auto-or-allo", "cornea", "cornea")
-    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
 
 
 def _hiv(draw: Draw) -> list[Fact]:

@@ -54,20 +54,25 @@ class Diagnosis(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Fact):
-    """A procedure that was done, for a reason that is stated or not; `end` where it lasted."""
+    """A procedure that was done, for a reason that is stated or not; `end` where it lasted.
+
+    Where it is `in_words` no code says which it was.
+    """
 
     what: Concept
     when: When | None
     end: When | None = None
     reason: Concept | None = None
+    in_words: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vaccination(Fact):
-    """A vaccine that was given."""
+    """A vaccine that was given; where it is `in_words` no code says which."""
 
     what: Concept
     when: When | None
+    in_words: bool = False
 
 
 class Identified(Enum):

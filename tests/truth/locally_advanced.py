@@ -157,9 +157,13 @@ def live_vaccine(patient: Patient) -> Answer:
             return False
         by_month, by_days = since(month, fact.when), since(thirty, fact.when)
         within = by_month if by_month is by_days else None
-        return within if "live" in fact.what else (None if within is not False else False)
+        return within if "live" in fact.what and certain(fact) else (None if within is not False else False)
 
-    allowed = [since(thirty, fact.when) for fact in patient.true(Vaccination) if "inactivated-influenza" in fact.what]
+    allowed = [
+        since(thirty, fact.when)
+        for fact in patient.true(Vaccination)
+        if "inactivated-influenza" in fact.what and certain(fact)
+    ]
     verified = True if True in allowed else None if allowed else False
     return barred(some(counts(fact) for fact in patient.true(Vaccination)), verified=verified)
 
@@ -170,9 +174,10 @@ def transfusion(patient: Patient) -> Answer:
 
     def counts(fact: Operation) -> Known:
         within = since(bound, fact.end or fact.when)
-        if "transfusion" in fact.what:
+        if "transfusion" in fact.what and certain(fact):
             return within
-        return None if "transfusion-of-something" in fact.what and within is not False else False
+        asked = "transfusion" in fact.what or "transfusion-of-something" in fact.what
+        return None if asked and within is not False else False
 
     return barred(some(counts(fact) for fact in patient.true(Operation)))
 
@@ -229,12 +234,12 @@ def _operated(patient: Patient, operation: Operation) -> Known:
     if "cone" in operation.what:
         return None
     if "radical-surgery" in operation.what and operation.reason is None:
-        return True
+        return certain(operation) or None
     reason = for_the_cancer(patient, operation)
     if "hysterectomy" in operation.what and operation.reason is None:
         reason = None
     treats = any(tag in operation.what for tag in ("anti-tumour-procedure", "radical-surgery", "hysterectomy"))
-    return every([treats, reason])
+    return every([treats, reason, certain(operation) or None])
 
 
 def pregnancy_test(patient: Patient) -> Answer | None:
@@ -255,7 +260,7 @@ def pregnancy_test(patient: Patient) -> Answer | None:
 
 def sterilised(patient: Patient) -> Known:
     """I11: bilateral ligation or oophorectomy, or total hysterectomy; one side does not count."""
-    by_operation = any("sterilising" in one.what for one in patient.true(Operation))
+    by_operation = some(certain(one) or None for one in patient.true(Operation) if "sterilising" in one.what)
     unverified = None if any("sterilised-unverified" in one.what for one in patient.true(Diagnosis)) else False
     return some([by_operation, diagnosed(patient, "sterilised"), unverified])
 

@@ -129,13 +129,46 @@ def _subject(fact: Fact) -> Resource:
     return {"reference": _SOMEBODY_ELSE if fact.void is Void.OTHER_PATIENT else _ME}
 
 
+#: Diagnoses as words alone say them: such are no more certain than suspected ones.
+_IN_WORDS = {
+    "squamous cell carcinoma of cervix": "Squamous cell carcinoma of the cervix",
+    "adenocarcinoma of cervix": "Cervical adenocarcinoma",
+    "malignant tumour of cervix": "Cervical cancer",
+    "recurrence of cervical cancer": "Recurrent cervical cancer",
+    "malignant neoplasm of breast": "Breast cancer",
+    "basal cell carcinoma of skin": "Basal cell carcinoma",
+    "metastasis in liver": "Liver metastases",
+    "metastasis in pelvic lymph nodes": "Pelvic lymph node metastasis",
+    "HIV infection": "HIV infection",
+    "kidney transplant status": "Kidney transplant",
+    "rheumatoid arthritis": "Rheumatoid arthritis",
+    "Crohn's disease": "Crohn's disease",
+    "brain metastasis": "Brain metastases",
+    "spinal cord compression": "Spinal cord compression",
+    "haemoptysis": "Haemoptysis",
+    "pleural effusion": "Pleural effusion",
+    "ascites": "Ascites",
+    "skin ulcer": "Skin ulcer",
+    "wound": "Open wound",
+    "chronic hepatitis B": "Chronic hepatitis B",
+    "tubal ligation status": "Bilateral tubal ligation",
+    "extensive small cell lung cancer": "Extensive-stage small cell lung cancer",
+    "small cell lung cancer": "Small cell lung cancer",
+    "lung cancer": "Lung cancer",
+    "hepatocellular carcinoma": "Hepatocellular carcinoma",
+    "pregnancy": "Pregnancy",
+}
+
+
 def _diagnosis(fact: Diagnosis, writing: Writing) -> list[Resource]:
     code = writing.concept(fact.key, fact.what.codes, fact.what.name)
     if fact.void is Void.FAMILY:
         return [_family_history(code, fact)]
-    verification = (
-        "confirmed" if fact.certain else writing.choice("elements", fact.key, ("provisional", "differential"))
-    )
+    verification = "confirmed"
+    if not fact.certain:
+        verification = writing.choice("elements", fact.key, ("provisional", "differential"))
+        if fact.what.name in _IN_WORDS and writing.choice("codes", fact.key, (False, True)):
+            code, verification = _words(_IN_WORDS[fact.what.name]), "confirmed"
     if fact.void is Void.ENTERED_IN_ERROR:
         verification = "entered-in-error"
     elif fact.void is Void.NEVER_HAPPENED:
@@ -188,7 +221,7 @@ def _operation(fact: Operation, writing: Writing) -> list[Resource]:
         "id": f"procedure-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "subject": _subject(fact),
-        "code": writing.concept(fact.key, fact.what.codes, fact.what.name),
+        "code": _words(fact.what.name) if fact.in_words else writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
     resource |= writing.reason(fact)
     _put_time(resource, "performed", fact.when, fact.end, writing.choice("elements", fact.key, ("DateTime", "Period")))
@@ -211,7 +244,9 @@ def _vaccination(fact: Vaccination, writing: Writing) -> list[Resource]:
         "id": f"immunization-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "patient": _subject(fact),
-        "vaccineCode": writing.concept(fact.key, fact.what.codes, fact.what.name),
+        "vaccineCode": _words(fact.what.name)
+        if fact.in_words
+        else writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
     if fact.when:
         resource["occurrenceDateTime"] = fact.when.text
