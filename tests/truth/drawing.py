@@ -34,6 +34,7 @@ from .facts import (
     Nodes,
     Operation,
     Part,
+    Pathology,
     Patient,
     Person,
     PregnancyStatus,
@@ -152,7 +153,13 @@ def _cancer(draw: Draw) -> list[Fact]:
 def _cervical_cancer(draw: Draw) -> list[Fact]:
     what = draw.of(DIAGNOSES, "cervix", "cervix-in-situ")
     course = draw.random.choice(("active",) * 6 + ("recurrence", "relapse"))
-    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8), course=course)]
+    histology = "histology" not in what and "cervix" in what and draw.maybe(0.3)
+    facts: list[Fact] = [
+        Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.85), course=course, histology=histology)
+    ]
+    if draw.maybe(0.2):
+        facts.append(Pathology(what=draw.of(DIAGNOSES, "histology"), when=draw.when()))
+    return facts
 
 
 def _lung_cancer(draw: Draw) -> list[Fact]:
@@ -242,8 +249,10 @@ def _risk(draw: Draw) -> list[Fact]:
 
 def _performance(draw: Draw) -> list[Fact]:
     grades = draw.random.choices((0, 1, 2, 3, 4, 5), (4, 5, 4, 1, 1, 1), k=draw.random.choice((1, 1, 2, 3)))
-    facts: list[Fact] = [Ecog(grade=grade, when=draw.when() if draw.maybe(0.95) else None) for grade in grades]
-    return [Karnofsky(score=90, when=draw.when())] if draw.maybe(0.1) else facts
+    facts = [Ecog(grade=grade, when=draw.when() if draw.maybe(0.95) else None) for grade in grades]
+    if len(grades) > 1 and draw.maybe(0.3):
+        facts[1] = replace(facts[1], when=facts[0].when)
+    return [Karnofsky(score=90, when=draw.when())] if draw.maybe(0.1) else [*facts]
 
 
 def _drug(draw: Draw, *tags: str, bound: date, routes: Sequence[Route | None] = (None,), ever: bool = False) -> Drug:
@@ -272,7 +281,8 @@ def _steroids(draw: Draw) -> list[Fact]:
     for name in names:
         what, table = named(DRUGS, name), PREDNISONE_5_MG[name]
         drug = _drug(draw, "steroid", bound=days_before(draw.first_dose, draw.random.choice((7, 7, 7, 730))))
-        charted = "MedicationRequest" if drug.charted == "MedicationAdministration" else drug.charted
+        if drug.charted == "MedicationAdministration":  # what was administered was so on one day
+            drug = replace(drug, start=drug.end or drug.start)
         route = draw.random.choice(
             (Route.ORAL,) * 4 + (Route.INTRAVENOUS, Route.NASAL, Route.INHALED, Route.TOPICAL, None)
         )
@@ -280,7 +290,7 @@ def _steroids(draw: Draw) -> list[Fact]:
         mg = tenth * draw.random.choice((4, 5, 6, 9, 10, 10, Decimal("10.5"), 12, 20))
         known = draw.maybe(0.93)
         facts.append(
-            replace(drug, what=what, charted=charted, route=route, daily_mg=mg if known else None)
+            replace(drug, what=what, route=route, daily_mg=mg if known else None)
             if drug.identified is not Identified.NOT
             else drug
         )

@@ -42,7 +42,7 @@ class Person(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis(Fact):
-    """A condition. `certain` is False where it is only suspected."""
+    """A condition. `certain` is False where it is only suspected; `histology` says that one is noted with it."""
 
     what: Concept
     onset: When | None = None
@@ -50,6 +50,7 @@ class Diagnosis(Fact):
     abated: When | None = None
     certain: bool = True
     course: str = "active"
+    histology: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +163,14 @@ class HivTest(Fact):
     """A screening test for HIV."""
 
     reactive: bool
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pathology(Fact):
+    """A report of a pathologist that names an invasive cancer of the cervix."""
+
+    what: Concept
     when: When
 
 

@@ -21,6 +21,7 @@ from .facts import (
     Metastases,
     Nodes,
     Operation,
+    Pathology,
     Patient,
     Person,
     PregnancyStatus,
@@ -65,11 +66,14 @@ def _aged(birth: When | None, least: int, below: int, day: date) -> Known:
     return ages.pop() if len(ages) == 1 and not between else None
 
 
-def cervical_cancer(patient: Patient) -> Answer:
+def cervical_cancer(patient: Patient) -> Answer | None:
     """I3: an invasive cancer of the cervix with a stated histology; without one it is unknown, in situ alone fails."""
     invasive = [fact for fact in patient.true(Diagnosis) if "cervix" in fact.what]
-    if any("histology" in fact.what and fact.certain for fact in invasive):
+    reports = any(patient.true(Pathology))
+    if any(fact.certain and (reports or fact.histology or "histology" in fact.what) for fact in invasive):
         return required(True)
+    if reports:
+        return None  # what a report says of which no diagnosis is on record, or a suspected one
     if invasive:
         return UNKNOWN
     in_situ = [fact for fact in patient.true(Diagnosis) if "cervix-in-situ" in fact.what]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .answers import UNKNOWN, Answer, required
-from .facts import Diagnosis, FigoStage, Metastases, Patient
+from .facts import Diagnosis, FigoStage, Metastases, Pathology, Patient
 from .reading import agreed, diagnosed, latest
 from .three_valued import Known, some
 
@@ -13,9 +13,11 @@ TRIAL = "cadonilimab-anlotinib-cervical"
 _BACK = ("recurrence", "relapse")
 
 
-def cervical_cancer(patient: Patient) -> Answer:
+def cervical_cancer(patient: Patient) -> Answer | None:
     """C1: an invasive cancer of the cervix; the histology need not be stated, and in situ alone is none."""
     invasive = diagnosed(patient, "cervix")
+    if not invasive and any(patient.true(Pathology)):
+        return None  # what a report says of which no diagnosis is on record, or a suspected one
     if invasive is False and diagnosed(patient, "cervix-in-situ"):
         return required(False)
     return required(invasive or None)

@@ -30,12 +30,30 @@ def told_twice(bundle: Json, random: Random) -> Json:
 
 def copied(bundle: Json, random: Random) -> Json:
     """Every resource once more under an id of its own; not so orders with a dose, for two orders are two doses."""
-    copies = [
-        {"resource": entry["resource"] | {"id": f"{entry['resource'].get('id', 'one')}-copy"}}
-        for entry in _others(bundle["entry"])
-        if not _dosed(entry["resource"])
-    ]
-    return bundle | {"entry": [*bundle["entry"], *copy.deepcopy(copies)]}
+    return bundle | {"entry": [*bundle["entry"], *copies(bundle)]}
+
+
+def copies(bundle: Json) -> list[Json]:
+    """The resources of a bundle but the Patient and orders with a dose, under other ids, which refer to one another."""
+    chosen = [entry["resource"] for entry in _others(bundle["entry"]) if not _dosed(entry["resource"])]
+    names = {
+        f"{one['resourceType']}/{one['id']}": f"{one['resourceType']}/{one['id']}-copy" for one in chosen if "id" in one
+    }
+    found = []
+    for one in copy.deepcopy(chosen):
+        renamed = _referring(one, names)
+        found.append({"resource": renamed | {"id": f"{one.get('id', 'one')}-copy"}})
+    return found
+
+
+def _referring(value: Json, names: dict[str, str]) -> Json:
+    """A value whose references are to what `names` says instead."""
+    if isinstance(value, dict):
+        changed = {name: _referring(one, names) for name, one in value.items()}
+        if value.get("reference") in names:
+            changed["reference"] = names[value["reference"]]
+        return changed
+    return [_referring(one, names) for one in value] if isinstance(value, list) else value
 
 
 def with_irrelevant(bundle: Json, random: Random) -> Json:
