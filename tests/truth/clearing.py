@@ -43,7 +43,7 @@ def _candidates(patient: Patient, criterion: str) -> Iterator[date]:
         ends = [event + timedelta(days=days) for days in _DAYS.get(criterion, ())]
         ends += [months_before(event, -months) for months in _MONTHS.get(criterion, ())]
         for end in ends:
-            for day in (end + timedelta(days=beside) for beside in range(-1, 4)):
+            for day in (end + timedelta(days=beside) for beside in range(-1, 6)):
                 if patient.first_dose < day <= patient.first_dose + _HORIZON:
                     yield day
 
