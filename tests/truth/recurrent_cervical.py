@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .answers import UNKNOWN, Answer, required
+from .answers import MET, MET_OR_UNKNOWN, UNKNOWN, Answer, required
 from .facts import Diagnosis, FigoStage, Metastases, Pathology, Patient
 from .reading import agreed, diagnosed, latest
-from .three_valued import Known, some
+from .three_valued import some
 
 TRIAL = "cadonilimab-anlotinib-cervical"
 _BACK = ("recurrence", "relapse")
@@ -46,17 +46,19 @@ def recurrent_or_metastatic(patient: Patient) -> Answer | None:
         return None
     if any("unstated-malignancy" in one.what for one in patient.true(Diagnosis)):
         return None  # it may be the same cancer
-    metastatic = some([some(one.certain or None for one in spread), m1 or None])
-    if any(one.what.name == "metastasis in abdominal lymph nodes" for one in patient.true(Diagnosis)):
-        return required(True) if metastatic and _hers(patient) else None
-    return required(True) if metastatic and _hers(patient) else UNKNOWN
+    if not some([some(one.certain or None for one in spread), m1 or None]):
+        listed = any(one.what.name == "metastasis in abdominal lymph nodes" for one in patient.true(Diagnosis))
+        return None if listed else UNKNOWN
+    return _of_the_cervix(patient)
 
 
-def _hers(patient: Patient) -> Known:
-    """Whether a metastasis is of the cervical cancer: with another malignancy on record nobody knows, skin apart."""
+def _of_the_cervix(patient: Patient) -> Answer:
+    """Of a metastasis: with another malignancy on record nobody knows whose it is, a cancer of the skin apart."""
     others = ("other-malignancy", "unstated-malignancy", "other-malignancy-unverified")
     found = [one for one in patient.true(Diagnosis) if any(tag in one.what for tag in others)]
-    return None if any("exception" not in one.what for one in found) else True
+    if any("exception" not in one.what for one in found):
+        return UNKNOWN
+    return MET_OR_UNKNOWN if any(not one.certain for one in found) else MET
 
 
 CRITERIA: dict[str, Callable[[Patient], Answer | None]] = {"C1": cervical_cancer, "C2": recurrent_or_metastatic}
