@@ -136,7 +136,8 @@ class Draw:
         void = self.random.choice(reasons)
         if void is not Void.FUTURE:
             return replace(fact, void=void)
-        later = When.day(self.now.date() + timedelta(days=self.random.randrange(2, 20)))
+        day = self.now.date() + timedelta(days=self.random.choice((0, 1, 2, 9, 19)))
+        later = When.hour(day, 20, "Z") if day == self.now.date() else When.day(day)
         dated: dict[str, Any] = {
             one.name: later for one in fields(fact) if one.name in ("onset", "recorded", "when", "start")
         }

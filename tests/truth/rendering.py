@@ -203,7 +203,9 @@ def _verification(fact: Diagnosis, writing: Writing, *, in_words: bool) -> str:
     if fact.void is Void.NEVER_HAPPENED:
         return "refuted"
     certain = fact.certain or in_words
-    return "confirmed" if certain else writing.choice("elements", fact.key, ("provisional", "differential"))
+    return (
+        "confirmed" if certain else writing.choice("elements", fact.key, ("provisional", "differential", "unconfirmed"))
+    )
 
 
 def _course(fact: Diagnosis, writing: Writing) -> Resource:
@@ -250,7 +252,9 @@ def _operation(fact: Operation, writing: Writing) -> list[Resource]:
     resource: Resource = {
         "resourceType": "Procedure",
         "id": f"procedure-{fact.key}",
-        "status": _event_status(fact, so="completed", never="not-done"),
+        "status": _event_status(
+            fact, so="completed", never=writing.choice("elements", fact.key, ("not-done", "preparation"))
+        ),
         "subject": _subject(fact),
         "code": _words(fact.what.name) if fact.in_words else writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
@@ -287,10 +291,10 @@ def _vaccination(fact: Vaccination, writing: Writing) -> list[Resource]:
 
 
 _NEVER_TAKEN = {
-    "MedicationRequest": "cancelled",
-    "MedicationAdministration": "not-done",
-    "MedicationStatement": "not-taken",
-    "MedicationDispense": "cancelled",
+    "MedicationRequest": ("cancelled", "draft"),
+    "MedicationAdministration": ("not-done",),
+    "MedicationStatement": ("not-taken", "intended"),
+    "MedicationDispense": ("cancelled", "declined", "preparation"),
 }
 
 
@@ -304,7 +308,7 @@ def _drug(fact: Drug, writing: Writing) -> list[Resource]:
     resource: Resource = {
         "resourceType": fact.charted,
         "id": f"medication-{fact.key}",
-        "status": _event_status(fact, so=so, never=_NEVER_TAKEN[fact.charted]),
+        "status": _event_status(fact, so=so, never=writing.choice("elements", fact.key, _NEVER_TAKEN[fact.charted])),
         "subject": _subject(fact),
     }
     period = {"start": fact.start.text} | ({"end": fact.end.text} if fact.end else {})
