@@ -50,8 +50,9 @@ def _referring(value: Json, names: dict[str, str]) -> Json:
     """A value whose references are to what `names` says instead."""
     if isinstance(value, dict):
         changed = {name: _referring(one, names) for name, one in value.items()}
-        if value.get("reference") in names:
-            changed["reference"] = names[value["reference"]]
+        told = value.get("reference")
+        if isinstance(told, str) and told in names:
+            changed["reference"] = names[told]
         return changed
     return [_referring(one, names) for one in value] if isinstance(value, list) else value
 
