@@ -262,6 +262,8 @@ def _drug(draw: Draw, *tags: str, bound: date, routes: Sequence[Route | None] = 
     identified = draw.random.choices(tuple(Identified), (16, 1, 1))[0]
     charted = draw.random.choice(_CHARTED if ever else _COURSES)
     last = draw.when(bound)
+    if ever and charted == "MedicationRequest" and last.last >= draw.now.date():
+        last = When.day(days_before(draw.now.date(), 1))  # what was ordered on the day of the first dose may be for it
     start = last if ever else draw.when_before(last)
     end: When | None = last
     if not ever and draw.maybe(0.3) and charted != "MedicationAdministration":
