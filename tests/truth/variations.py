@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from random import Random
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 Json = Any
 
@@ -79,6 +80,53 @@ def among_strangers(bundle: Json, random: Random) -> Json:
     return bundle | {"entry": [*strangers, *bundle["entry"]]}
 
 
+def by_uuid(bundle: Json, random: Random) -> Json:
+    """References by the fullUrls of entries, which are UUIDs: as synthetic patients are written."""
+    return _by_full_url(bundle, lambda name: f"urn:uuid:{uuid5(NAMESPACE_URL, name)}")
+
+
+def by_absolute_url(bundle: Json, random: Random) -> Json:
+    """References by absolute URLs: as servers answer."""
+    return _by_full_url(bundle, lambda name: f"https://ehr.example/fhir/{name}")
+
+
+def with_narrative(bundle: Json, random: Random) -> Json:
+    """Resources with metadata, a narrative and an extension that nobody knows."""
+    entries = []
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        known = list(resource.get("extension", ()))
+        strange = {"url": "https://ehr.example/fhir/StructureDefinition/shelf", "valueString": "B 20"}
+        entries.append(
+            entry
+            | {
+                "resource": resource
+                | {
+                    "meta": {"versionId": "3", "lastUpdated": "2026-01-01T00:00:00Z"},
+                    "text": {
+                        "status": "generated",
+                        "div": '<div xmlns="http://www.w3.org/1999/xhtml">HIV, C53.9</div>',
+                    },
+                    "extension": [*known, strange],
+                }
+            }
+        )
+    return bundle | {"entry": entries}
+
+
+def _by_full_url(bundle: Json, url_of: Callable[[str], str]) -> Json:
+    """A bundle in which references to its resources are the fullUrls of their entries."""
+    names = [f"{one['resource']['resourceType']}/{one['resource'].get('id')}" for one in bundle["entry"]]
+    if len(set(names)) < len(names) or any("fullUrl" in one for one in bundle["entry"]):
+        return bundle
+    urls = {name: url_of(name) for name in names}
+    entries = [
+        {"fullUrl": urls[name], "resource": _referring(one["resource"], urls)}
+        for name, one in zip(names, bundle["entry"], strict=True)
+    ]
+    return bundle | {"entry": entries}
+
+
 def twenty_eight_years_on(bundle: Json, random: Random) -> Json:
     """Every date later by as many days as 28 years have; now and the first dose have to move with them."""
     return _moved(bundle)
@@ -99,6 +147,9 @@ CHANGES: dict[str, Callable[[Json, Random], Json]] = {
     "every resource copied under another id": copied,
     "irrelevant resources added": with_irrelevant,
     "another patient's resources added": among_strangers,
+    "references by UUID": by_uuid,
+    "references by absolute URL": by_absolute_url,
+    "narratives and metadata added": with_narrative,
 }
 
 
