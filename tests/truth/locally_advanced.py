@@ -310,8 +310,8 @@ def autoimmune(patient: Patient) -> Answer | None:
         one for one in patient.true(Diagnosis) if "autoimmune" in one.what or "autoimmune-exception" in one.what
     ]
     drugs = list(patient.true(Drug))
-    known = {one.what for one in diseases if one.certain}
-    untold = [one for one in drugs if one.reason and "autoimmune" in one.reason and one.reason not in known]
+    known = {one.what.name for one in diseases if one.certain}
+    untold = [one for one in drugs if one.reason and "autoimmune" in one.reason and one.reason.name not in known]
     if untold or any(one.what.name == "cyclophosphamide" for one in drugs):
         return None  # a disease told by the reason for a drug alone; a drug not listed for this criterion
     if not diseases:
@@ -332,7 +332,7 @@ def _treated(patient: Patient, drug: Drug, disease: Diagnosis) -> Known:
         acts = True
     else:
         return False
-    given_for = None if drug.reason is None else drug.reason is disease.what
+    given_for = None if drug.reason is None else drug.reason.name == disease.what.name
     return every([within, is_drug(drug, "steroid", "immunosuppressant"), acts, given_for, disease.certain or None])
 
 

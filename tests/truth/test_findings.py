@@ -55,6 +55,7 @@ def place(criterion: str, trial: str = locally_advanced.TRIAL) -> Place:
     return trial, criterion
 
 
+PSORIASIS = named(DIAGNOSES, "psoriasis")
 CERVIX = Diagnosis(what=named(DIAGNOSES, "squamous cell carcinoma of cervix"), onset=on("2026-03-01"))
 
 
@@ -152,6 +153,13 @@ FINDINGS: dict[str, tuple[Place, Patient]] = {
         place("E20"),
         patient(Diagnosis(what=coded("hiv", "who:B20"), onset=on("2020-01-01"))),
     ),
+    "a drug for psoriasis, by the object identifier of ICD-10-CM": (
+        place("E7"),
+        patient(
+            Diagnosis(what=PSORIASIS, onset=on("2025-02-19")),
+            drug("azathioprine", "2026-01-02", "2026-09-01", reason=replace(PSORIASIS, codes=("oid:L40.9",))),
+        ),
+    ),
     "a transplant by the ICD-10 of the WHO": (
         place("E19"),
         patient(Diagnosis(what=coded("allogeneic", "who:Z94.0"), onset=on("2020-01-01"))),
@@ -206,6 +214,7 @@ OPEN = {
     "nodes by the ICD-10 of the WHO": _WHO,
     "nodes by the object identifier of ICD-10-CM": "the value set lacks it",
     "carcinoma in situ by the ICD-10 of the WHO": _WHO,
+    "a drug for psoriasis, by the object identifier of ICD-10-CM": "reasons are known by the value set alone",
     "M1 beside a breast cancer that words alone tell of": "of other malignancies codes alone are asked",
     "FIGO IVB beside breast cancer": "a FIGO stage is not taken to be of a gynaecological cancer alone",
 }
