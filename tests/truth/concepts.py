@@ -113,7 +113,6 @@ DIAGNOSES = _table(
     breastfeeding | sct:413712001 | breastfeeding
     tubal ligation status | icd:Z98.51 | sterilised
     acquired absence of cervix and uterus | icd:Z90.710 | sterilised
-    acquired absence of both ovaries | icd:Z90.722 | sterilised-unverified
     clinical trial participant | icd:Z00.6 sct:428024001 | trial-participant
     viral sinusitis | sct:444814009 | irrelevant
     HIV infection | icd:B20 oid:B20 sct:86406008 icd:Z21 sct:165816005 | hiv
@@ -149,7 +148,7 @@ PROCEDURES = _table(
     insertion of a central line by an unverified code | sct:429799005 | central-line-unverified
     surgical procedure | sct:387713003 | surgery
     biopsy | sct:86273004 | biopsy
-    transfusion by an unverified code | sct:116859006 sct:116863004 | transfusion-of-something
+    transfusion by an unverified code | sct:116859006 | transfusion-of-something
     """
 )
 

@@ -235,16 +235,18 @@ def _other_cancer(draw: Draw) -> list[Fact]:
 
 def _risk(draw: Draw) -> list[Fact]:
     facts: list[Fact] = []
+    said = draw.maybe(0.4)
     if draw.maybe(0.8):
         size = Decimal(draw.random.choice(("2.5", "4.9", "5.0", "5.1", "5.4", "7")))
-        facts.append(TumourSize(centimetres=size, when=draw.when(), unit_said=draw.maybe(0.9)))
+        unit_said = draw.maybe(0.9)
+        facts.append(TumourSize(centimetres=size, when=draw.when(), unit_said=unit_said, of_the_cervix=said))
     if draw.maybe(0.7):
-        facts.append(Nodes(positive=draw.maybe(0.3), when=draw.when()))
+        facts.append(Nodes(positive=draw.maybe(0.3), when=draw.when(), of_the_cervix=said))
     elif draw.maybe(0.5):
         what = draw.of(DIAGNOSES, "node-metastasis")
         facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8)))
     if draw.maybe(0.8):
-        facts.append(FigoStage(stage=draw.random.choice(FIGO_STAGES), when=draw.when()))
+        facts.append(FigoStage(stage=draw.random.choice(FIGO_STAGES), when=draw.when(), of_the_cervix=said))
     return facts
 
 
@@ -327,7 +329,7 @@ def _fertility(draw: Draw) -> list[Fact]:
         if draw.maybe(0.5):
             facts.append(Operation(what=draw.of(PROCEDURES, "sterilising", "one-sided"), when=draw.when()))
         else:
-            facts.append(Diagnosis(what=draw.of(DIAGNOSES, "sterilised", "sterilised-unverified"), onset=draw.when()))
+            facts.append(Diagnosis(what=draw.of(DIAGNOSES, "sterilised"), onset=draw.when()))
     elif draw.maybe(0.5):
         last_period = draw.when(months_before(draw.first_dose, 12))
         fsh = draw.random.choice((True, True, False, None))

@@ -135,11 +135,15 @@ class Karnofsky(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TumourSize(Fact):
-    """The largest diameter of the cervical tumour; `unit_said` is False where nobody wrote the unit."""
+    """The largest diameter of a tumour; `unit_said` is False where nobody wrote the unit.
+
+    It is the cervix's; that it is `of_the_cervix` is written.
+    """
 
     centimetres: Decimal
     when: When
     unit_said: bool = True
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +152,7 @@ class Nodes(Fact):
 
     positive: bool
     when: When
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +161,7 @@ class FigoStage(Fact):
 
     stage: str
     when: When
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +257,7 @@ class Metastases(Fact):
 
     present: bool
     when: When
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

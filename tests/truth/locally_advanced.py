@@ -41,6 +41,7 @@ from .reading import (
     given,
     is_drug,
     latest,
+    other_malignancies,
     overlaps,
     within_days,
 )
@@ -90,7 +91,20 @@ def high_risk(patient: Patient) -> Answer | None:
     spread = [one for one in patient.true(Diagnosis) if "distant-metastasis" in one.what]
     if value is not True and (spread or any(patient.true(Metastases))):
         return None  # what a distant metastasis says of the stage is not said
+    if value is not None and other_malignancies(patient) and not _told_of_the_cervix(patient):
+        return Answer(f"{required(value).outcome} or unknown", None)  # of which tumour is not said
     return required(value)
+
+
+def _told_of_the_cervix(patient: Patient) -> bool:
+    """Whether every result is said to be of the cervical cancer."""
+    results: list[TumourSize | Nodes | FigoStage] = [
+        *patient.true(TumourSize),
+        *patient.true(Nodes),
+        *patient.true(FigoStage),
+    ]
+    spread = diagnosed(patient, "node-metastasis") is not False
+    return diagnosed(patient, "cervix") is True and all(one.of_the_cervix for one in results) and not spread
 
 
 def large_tumour(patient: Patient) -> Known:
@@ -265,8 +279,7 @@ def pregnancy_test(patient: Patient) -> Answer | None:
 def sterilised(patient: Patient) -> Known:
     """I11: bilateral ligation or oophorectomy, or total hysterectomy; one side does not count."""
     by_operation = some(certain(one) or None for one in patient.true(Operation) if "sterilising" in one.what)
-    unverified = None if any("sterilised-unverified" in one.what for one in patient.true(Diagnosis)) else False
-    return some([by_operation, diagnosed(patient, "sterilised"), unverified])
+    return some([by_operation, diagnosed(patient, "sterilised")])
 
 
 def postmenopausal(patient: Patient) -> Known:

@@ -34,14 +34,11 @@ def recurrent_or_metastatic(patient: Patient) -> Answer | None:
         return None  # a stage from before the cancer was found
     stages = latest((one.when, one) for one in patient.true(FigoStage))
     relapsed = [one for one in patient.true(Diagnosis) if "cervix" in one.what and one.course in _BACK]
-    if some(
-        [
-            diagnosed(patient, "recurrence"),
-            some(one.certain or None for one in relapsed),
-            agreed(one.stage == "IVB" for one in stages),
-        ]
-    ):
-        return required(True)
+    if some([diagnosed(patient, "recurrence"), some(one.certain or None for one in relapsed)]):
+        return MET
+    if agreed(one.stage == "IVB" for one in stages):
+        said = all(one.of_the_cervix for one in stages) or _of_the_cervix(patient) == MET
+        return MET if said else MET_OR_UNKNOWN  # of which tumour
     if any(one.course == "resolved" for one in spread):
         return None
     if any("unstated-malignancy" in one.what for one in patient.true(Diagnosis)):

@@ -96,12 +96,16 @@ class Writing:
             return {"coding": [coding(one) for one in codes[:2]]}
         return code
 
+    def cervical_cancers(self) -> list[Diagnosis]:
+        """The confirmed cancers of the cervix."""
+        return [one for one in self.patient.true(Diagnosis) if "cervix" in one.what and one.certain]
+
     def stages_of(self, fact: Diagnosis) -> list[FigoStage]:
         """The stages that are noted with a diagnosis: of the only cervical cancer its only stage, in some styles."""
         stages = list(self.patient.true(FigoStage))
         cancers = [one for one in self.patient.true(Diagnosis) if "cervix" in one.what]
-        if fact.void or not fact.certain or cancers != [fact] or len(stages) != 1:
-            return []
+        if fact.void or not fact.certain or cancers != [fact] or len(stages) != 1 or any(self.patient.true(Nodes)):
+            return []  # a stage without a date cannot be told from nodes of another day
         return stages if self.choice("elements", -stages[0].key, (True, False)) else []
 
     def reason(self, fact: Drug | Operation) -> Resource:
@@ -413,6 +417,8 @@ def _observation(fact: Fact, writing: Writing, code: str, when: When | None, **e
         "code": writing.concept(fact.key, (code,), "an observation"),
         **elements,
     }
+    if getattr(fact, "of_the_cervix", False) and (cancers := writing.cervical_cancers()):
+        resource["focus"] = [{"reference": f"Condition/condition-{cancers[0].key}"}]
     if when and writing.choice("elements", fact.key, ("date", "date", "period")) == "date":
         resource["effectiveDateTime"] = when.text
     elif when:

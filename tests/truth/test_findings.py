@@ -184,14 +184,6 @@ FINDINGS: dict[str, tuple[Place, Patient]] = {
             Diagnosis(what=named(DIAGNOSES, "malignant neoplasm of breast"), onset=on("2025-01-01"), certain=False),
         ),
     ),
-    "FIGO IVB beside breast cancer": (
-        place("C2", recurrent_cervical.TRIAL),
-        patient(
-            CERVIX,
-            FigoStage(stage="IVB", when=on("2026-10-10")),
-            Diagnosis(what=named(DIAGNOSES, "malignant neoplasm of breast"), onset=on("2025-01-01")),
-        ),
-    ),
     "nodes free by category and involved by stage": (
         place("I6"),
         patient(
@@ -216,7 +208,6 @@ OPEN = {
     "carcinoma in situ by the ICD-10 of the WHO": _WHO,
     "a drug for psoriasis, by the object identifier of ICD-10-CM": "reasons are known by the value set alone",
     "M1 beside a breast cancer that words alone tell of": "of other malignancies codes alone are asked",
-    "FIGO IVB beside breast cancer": "a FIGO stage is not taken to be of a gynaecological cancer alone",
 }
 
 
