@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
+from operator import is_
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -276,7 +277,8 @@ class PatientRecord:
             elif reason := no_fact_because(kind, entry.resource, self.horizon):
                 self._leave_out(reason)
             else:
-                yield self._with_medication(entry) if kind in _MEDICATED else entry
+                told = self._with_medication(entry) if kind in _MEDICATED else entry
+                yield self._with_ids(told) if self._known_by_url else told
 
     def _leave_out(self, reason: str, count: int = 1) -> None:
         if count:
@@ -288,6 +290,21 @@ class PatientRecord:
             kind = entry.resource["resourceType"]
             self._nameless[id(entry.resource)] = entry.full_url or f"{kind} (entry {entry.place})"
         return entry.resource
+
+    @cached_property
+    def _known_by_url(self) -> dict[str, str]:
+        """``Type/id`` of the resources whose fullUrl does not end with their id, by that (normal) fullUrl."""
+        return {
+            normal(url): f"{kind}/{identifier}"
+            for kind, entries in self._by_type.items()
+            for resource, url, _ in entries
+            if url and (identifier := resource_id(resource)) and not url.endswith(identifier)
+        }
+
+    def _with_ids(self, entry: Entry) -> Entry:
+        """The entry, in whose references ``Type/id`` stands for a fullUrl: logic compares references with ids."""
+        told = _renamed(entry.resource, self._known_by_url)
+        return entry if told is entry.resource else Entry(told, entry.full_url, entry.place)
 
     def _with_medication(self, entry: Entry) -> Entry:
         """The entry with the code of the medication that it refers to in place of a reference that resolves."""
@@ -359,3 +376,17 @@ def _at(resource: Resource, steps: Sequence[str]) -> Iterable[Resource]:
         inner = [one for value in values for one in (value if isinstance(value, list) else (value,))]
         found = [one for one in inner if isinstance(one, dict)]
     return found
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """A JSON value whose references are what `names` says of them; itself where it holds none of these."""
+    if isinstance(value, list):
+        items = [_renamed(one, names) for one in value]
+        return value if all(map(is_, items, value)) else items
+    if not isinstance(value, dict):
+        return value
+    changed = {name: _renamed(one, names) for name, one in value.items()}
+    literal = value.get("reference")
+    if isinstance(literal, str) and (name := names.get(normal(literal))) is not None:
+        changed["reference"] = name
+    return value if all(changed[name] is one for name, one in value.items()) else changed

@@ -526,3 +526,33 @@ def test_resources_of_any_shape_beside_a_patient_make_a_record(rows: list[Any], 
     patient = {**(more if isinstance(more, dict) else {}), "resourceType": "Patient", "id": "1"}
     data = {"resourceType": "Bundle", "entry": [{"resource": patient}, *others]}
     _use(PatientRecord.from_bundle(data, now=NOW))
+
+
+def test_a_reference_by_full_url_is_told_by_type_and_id() -> None:
+    """Logic compares references with ids: what goes by a fullUrl that does not end with its id is named by the id."""
+    arthritis = {"resourceType": "Condition", "id": "ra", "subject": {"reference": "Patient/1"}}
+    statement = {
+        "resourceType": "MedicationStatement",
+        "id": "m",
+        "status": "active",
+        "subject": {"reference": "Patient/1"},
+        "medicationCodeableConcept": PREDNISONE,
+        "reasonReference": [{"reference": "urn:uuid:B5", "display": "arthritis"}, {"reference": "Condition/other"}],
+    }
+    before = copy.deepcopy(statement)
+    made = record((arthritis, "urn:uuid:b5"), (statement, "https://ehr.example/fhir/MedicationStatement/m"))
+    (element,) = made.retrieve("MedicationStatement")
+    assert element.json["reasonReference"] == [
+        {"reference": "Condition/ra", "display": "arthritis"},
+        {"reference": "Condition/other"},
+    ]
+    assert statement == before
+    assert made.reference_of(element.json) == "MedicationStatement/m"
+
+
+def test_references_stand_as_they_came_where_nothing_is_cleaned() -> None:
+    """Without hygiene a record is what came."""
+    observed = observation("o", focus=[{"reference": "urn:uuid:b5"}])
+    made = record(({"resourceType": "Condition", "id": "ra"}, "urn:uuid:b5"), observed, hygiene=False)
+    (element,) = made.retrieve("Observation")
+    assert element.json is observed

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import date, timedelta
 
 from . import hepatocellular, locally_advanced, recurrent_cervical, small_cell_lung
-from .answers import NOT_MET, UNKNOWN, Answer
+from .answers import MET, NOT_MET, UNKNOWN, Answer
 from .facts import Attestation, Patient
 from .three_valued import Known
 
@@ -32,12 +32,14 @@ ATTESTED_MET, ATTESTED_NOT_MET = Answer("met", "attested"), Answer("not-met", "a
 def attested(patient: Patient, trial: str, criterion: str, by_data: Answer | None) -> Answer | None:
     """The truth of a criterion with what people said of it; `by_data` is the truth of the data alone.
 
-    The latest answer counts. It never overrules data that speak against the patient, or that prove what they say.
+    The latest answer counts. It never overrules data that speak against the patient, or that prove that a criterion is
+    met; but of an exclusion of which the record is merely clear, she or a doctor may know better.
     """
     said = [one for one in patient.true(Attestation) if one.trial == trial and criterion in dict(one.answers)]
     if not said or criterion not in QUESTIONS[trial] or by_data is None:
         return by_data
-    if by_data in (NOT_MET, Answer("met", "verified")) or by_data.outcome == "not-applicable":
+    open_world = trial != locally_advanced.TRIAL
+    if by_data == NOT_MET or by_data.outcome == "not-applicable" or (by_data == MET and open_world):
         return by_data
     age = timedelta(days=_AGES.get((trial, criterion), _AGE))
     valid = [one for one in said if patient.now.date() - one.when.first <= age]
@@ -45,7 +47,7 @@ def attested(patient: Patient, trial: str, criterion: str, by_data: Answer | Non
     if by_data.basis is None:
         return None if False in answers else Answer(by_data.outcome, None)
     if by_data.outcome == "met" and False not in answers:
-        return ATTESTED_MET if valid and answers == {True} else by_data
+        return ATTESTED_MET if valid and answers == {True} and by_data != MET else by_data
     if not valid or len(answers) > 1 or None in answers:
         return UNKNOWN
     if answers == {False}:

@@ -14,7 +14,7 @@ Truth = Callable[[Patient], Answer | None]
 
 #: After an event, the days and the months on which the windows of a criterion of record 000 end.
 _DAYS = {"E5": (28,), "E9": (30,), "E11": (28,), "E13": (14,), "E14": (7,), "E16": (2,)}
-_MONTHS = {"I2": (18 * 12, 75 * 12), "E6": (60,), "E7": (24,), "E8": (3,), "E9": (1,)}
+_MONTHS = {"I2": (18 * 12, 75 * 12), "I10": (12,), "E6": (60,), "E7": (24,), "E8": (3,), "E9": (1,)}
 _HORIZON = timedelta(days=6 * 366)
 
 
@@ -43,7 +43,7 @@ def _candidates(patient: Patient, criterion: str) -> Iterator[date]:
         ends = [event + timedelta(days=days) for days in _DAYS.get(criterion, ())]
         ends += [months_before(event, -months) for months in _MONTHS.get(criterion, ())]
         for end in ends:
-            for day in (end + timedelta(days=beside) for beside in range(-1, 4)):
+            for day in (end + timedelta(days=beside) for beside in range(-1, 6)):
                 if patient.first_dose < day <= patient.first_dose + _HORIZON:
                     yield day
 

@@ -14,6 +14,8 @@ from typing import Any
 SYSTEMS = {
     "sct": "http://snomed.info/sct",
     "icd": "http://hl7.org/fhir/sid/icd-10-cm",
+    "who": "http://hl7.org/fhir/sid/icd-10",
+    "oid": "urn:oid:2.16.840.1.113883.6.90",
     "loinc": "http://loinc.org",
     "rx": "http://www.nlm.nih.gov/research/umls/rxnorm",
     "atc": "http://www.whocc.no/atc",
@@ -65,13 +67,13 @@ DIAGNOSES = _table(
     adenocarcinoma of cervix | sct:254887002 sct:123842006 | cervix histology
     adenosquamous carcinoma of cervix | sct:254888007 | cervix histology
     neuroendocrine carcinoma of cervix | sct:722683006 sct:773775004 | cervix histology
-    malignant tumour of cervix | icd:C53.9 icd:C53.1 sct:363354003 sct:372024009 | cervix
-    carcinoma in situ of cervix | icd:D06.9 | cervix-in-situ
-    malignant neoplasm of breast | icd:C50.911 sct:254837009 | other-malignancy
+    malignant tumour of cervix | icd:C53.9 icd:C53.1 who:C53.9 oid:C53.9 sct:363354003 sct:372024009 | cervix
+    carcinoma in situ of cervix | icd:D06.9 oid:D06.9 | cervix-in-situ
+    malignant neoplasm of breast | icd:C50.911 who:C50.9 oid:C50.911 sct:254837009 | other-malignancy
     basal cell carcinoma of skin | icd:C44.91 sct:254701007 | other-malignancy exception
     squamous cell carcinoma of skin | icd:C44.92 sct:254651007 | other-malignancy exception
     malignant neoplastic disease | sct:363346000 | unstated-malignancy
-    metastasis in liver | sct:94381002 icd:C78.7 | distant-metastasis
+    metastasis in liver | sct:94381002 icd:C78.7 oid:C78.7 | distant-metastasis
     metastasis in bone | sct:94222008 icd:C79.51 | distant-metastasis
     metastasis in pelvic lymph nodes | icd:C77.5 sct:94350006 | node-metastasis pelvic
     metastasis in abdominal lymph nodes | icd:C77.2 sct:94519005 | node-metastasis
@@ -81,41 +83,40 @@ DIAGNOSES = _table(
     small cell lung cancer, stage 4 | sct:67841000119103 | small-cell other-malignancy
     small cell lung cancer | sct:254632001 sct:15955901000119104 | small-cell other-malignancy
     extensive small cell lung cancer, unverified | ncit:C9049 | small-cell-unverified other-malignancy-unverified
-    lung cancer | icd:C34.90 icd:C34.10 icd:C34.91 | lung other-malignancy
+    lung cancer | icd:C34.90 oid:C34.90 icd:C34.10 icd:C34.91 | lung other-malignancy
     non-small cell lung cancer | sct:254637007 | non-small-cell other-malignancy
-    hepatocellular carcinoma | icd:C22.0 sct:109841003 | liver other-malignancy
+    hepatocellular carcinoma | icd:C22.0 who:C22.0 oid:C22.0 sct:109841003 | liver other-malignancy
     hepatocellular carcinoma, mixed or fibrolamellar | sct:274902006 sct:253018005 | liver-variant other-malignancy
     primary carcinoma of liver | sct:187769009 sct:93870000 | liver-unstated other-malignancy
     intrahepatic bile duct carcinoma | icd:C22.1 | liver-other other-malignancy
     hepatic encephalopathy | sct:13920009 icd:K76.82 | encephalopathy
-    brain metastasis | icd:C79.31 sct:94225005 sct:188462001 | brain distant-metastasis
+    brain metastasis | icd:C79.31 oid:C79.31 sct:94225005 sct:188462001 | brain distant-metastasis
     spinal cord compression | sct:71286001 icd:G95.20 icd:G95.29 | brain
-    rheumatoid arthritis | icd:M06.9 sct:69896004 | autoimmune
+    rheumatoid arthritis | icd:M06.9 oid:M06.9 sct:69896004 | autoimmune
     Crohn's disease | icd:K50.90 sct:34000006 | autoimmune
     systemic lupus erythematosus | icd:M32.9 sct:55464009 | autoimmune
-    psoriasis | icd:L40.9 | autoimmune-exception
+    psoriasis | icd:L40.9 oid:L40.9 | autoimmune-exception
     vitiligo | icd:L80 | autoimmune-exception
     Graves' disease | icd:E05.00 | autoimmune-exception
     autoimmune thyroiditis | icd:E06.3 | autoimmune-exception replaced
     type 1 diabetes | icd:E10.9 | autoimmune-exception replaced
     haemoptysis | sct:66857006 icd:R04.2 | haemoptysis
-    pleural effusion | sct:60046008 icd:J90 icd:J91.0 | effusion
+    pleural effusion | sct:60046008 icd:J90 oid:J90 icd:J91.0 | effusion
     ascites | sct:389026000 icd:R18.8 icd:R18.0 | effusion ascites
     wound | sct:416462003 | wound
     skin ulcer | sct:46742003 | wound
     fracture of bone | sct:125605004 | wound
     acute hepatitis B | icd:B16.9 sct:76795007 | hepatitis-b
-    chronic hepatitis B | icd:B18.1 sct:61977001 | hepatitis-b
+    chronic hepatitis B | icd:B18.1 oid:B18.1 sct:61977001 | hepatitis-b
     hepatitis B carrier | sct:235871004 | hepatitis-b-carrier
-    pregnancy | icd:Z33.1 icd:Z34.90 icd:O09.90 | pregnant
+    pregnancy | icd:Z33.1 oid:Z33.1 icd:Z34.90 icd:O09.90 | pregnant
     breastfeeding | sct:413712001 | breastfeeding
     tubal ligation status | icd:Z98.51 | sterilised
     acquired absence of cervix and uterus | icd:Z90.710 | sterilised
-    acquired absence of both ovaries | icd:Z90.722 | sterilised-unverified
     clinical trial participant | icd:Z00.6 sct:428024001 | trial-participant
     viral sinusitis | sct:444814009 | irrelevant
-    HIV infection | icd:B20 sct:86406008 icd:Z21 sct:165816005 | hiv
-    kidney transplant status | icd:Z94.0 | allogeneic
+    HIV infection | icd:B20 oid:B20 sct:86406008 icd:Z21 sct:165816005 | hiv
+    kidney transplant status | icd:Z94.0 oid:Z94.0 | allogeneic
     liver transplant status | icd:Z94.4 | allogeneic
     heart transplant status | icd:Z94.1 | allogeneic
     stem cells transplant status | icd:Z94.84 icd:Z94.81 | auto-or-allo
@@ -147,7 +148,7 @@ PROCEDURES = _table(
     insertion of a central line by an unverified code | sct:429799005 | central-line-unverified
     surgical procedure | sct:387713003 | surgery
     biopsy | sct:86273004 | biopsy
-    transfusion by an unverified code | sct:116859006 sct:116863004 | transfusion-of-something
+    transfusion by an unverified code | sct:116859006 | transfusion-of-something
     """
 )
 

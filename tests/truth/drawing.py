@@ -34,6 +34,7 @@ from .facts import (
     Nodes,
     Operation,
     Part,
+    Pathology,
     Patient,
     Person,
     PregnancyStatus,
@@ -135,7 +136,8 @@ class Draw:
         void = self.random.choice(reasons)
         if void is not Void.FUTURE:
             return replace(fact, void=void)
-        later = When.day(self.now.date() + timedelta(days=self.random.randrange(2, 20)))
+        day = self.now.date() + timedelta(days=self.random.choice((0, 1, 2, 9, 19)))
+        later = When.hour(day, 20, "Z") if day == self.now.date() else When.day(day)
         dated: dict[str, Any] = {
             one.name: later for one in fields(fact) if one.name in ("onset", "recorded", "when", "start")
         }
@@ -152,13 +154,19 @@ def _cancer(draw: Draw) -> list[Fact]:
 def _cervical_cancer(draw: Draw) -> list[Fact]:
     what = draw.of(DIAGNOSES, "cervix", "cervix-in-situ")
     course = draw.random.choice(("active",) * 6 + ("recurrence", "relapse"))
-    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9), course=course)]
+    histology = "histology" not in what and "cervix" in what and draw.maybe(0.3)
+    facts: list[Fact] = [
+        Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.85), course=course, histology=histology)
+    ]
+    if draw.maybe(0.2):
+        facts.append(Pathology(what=draw.of(DIAGNOSES, "histology"), when=draw.when()))
+    return facts
 
 
 def _lung_cancer(draw: Draw) -> list[Fact]:
     """A lung cancer, and sometimes platinum, progression and M1."""
     what = draw.of(DIAGNOSES, "small-cell", "small-cell-unverified", "lung", "non-small-cell")
-    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
     if draw.maybe(0.7):
         drug = _drug(draw, "platinum", bound=days_before(draw.first_dose, 90), ever=True)
         facts.append(replace(drug, reason=None))
@@ -173,7 +181,7 @@ def _lung_cancer(draw: Draw) -> list[Fact]:
 def _liver_cancer(draw: Draw) -> list[Fact]:
     """A liver cancer, and parts of a Child-Pugh score."""
     what = draw.of(DIAGNOSES, "liver", "liver-variant", "liver-unstated", "liver-other")
-    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
     mild = draw.maybe(0.6)
     for part, values in _LIVER_VALUES.items():
         if draw.maybe(0.85):
@@ -202,7 +210,7 @@ _LIVER_VALUES = {
 def _spread(draw: Draw) -> list[Fact]:
     if draw.maybe(0.5):
         return [Metastases(present=draw.maybe(0.6), when=draw.when())]
-    return [Diagnosis(what=draw.of(DIAGNOSES, "distant-metastasis"), onset=draw.when(), certain=draw.maybe(0.9))]
+    return [Diagnosis(what=draw.of(DIAGNOSES, "distant-metastasis"), onset=draw.when(), certain=draw.maybe(0.8))]
 
 
 #: Malignancies that no trial is about.
@@ -222,28 +230,32 @@ def _other_cancer(draw: Draw) -> list[Fact]:
     bound = months_before(draw.first_dose, 60)
     onset = draw.when(bound) if draw.maybe(0.7) else None
     recorded = draw.when(bound) if draw.maybe(0.5) else None
-    return [Diagnosis(what=what, onset=onset, recorded=recorded, certain=draw.maybe(0.9))]
+    return [Diagnosis(what=what, onset=onset, recorded=recorded, certain=draw.maybe(0.8))]
 
 
 def _risk(draw: Draw) -> list[Fact]:
     facts: list[Fact] = []
+    said = draw.maybe(0.4)
     if draw.maybe(0.8):
         size = Decimal(draw.random.choice(("2.5", "4.9", "5.0", "5.1", "5.4", "7")))
-        facts.append(TumourSize(centimetres=size, when=draw.when(), unit_said=draw.maybe(0.9)))
+        unit_said = draw.maybe(0.9)
+        facts.append(TumourSize(centimetres=size, when=draw.when(), unit_said=unit_said, of_the_cervix=said))
     if draw.maybe(0.7):
-        facts.append(Nodes(positive=draw.maybe(0.3), when=draw.when()))
+        facts.append(Nodes(positive=draw.maybe(0.3), when=draw.when(), of_the_cervix=said))
     elif draw.maybe(0.5):
         what = draw.of(DIAGNOSES, "node-metastasis")
         facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8)))
     if draw.maybe(0.8):
-        facts.append(FigoStage(stage=draw.random.choice(FIGO_STAGES), when=draw.when()))
+        facts.append(FigoStage(stage=draw.random.choice(FIGO_STAGES), when=draw.when(), of_the_cervix=said))
     return facts
 
 
 def _performance(draw: Draw) -> list[Fact]:
     grades = draw.random.choices((0, 1, 2, 3, 4, 5), (4, 5, 4, 1, 1, 1), k=draw.random.choice((1, 1, 2, 3)))
-    facts: list[Fact] = [Ecog(grade=grade, when=draw.when() if draw.maybe(0.95) else None) for grade in grades]
-    return [Karnofsky(score=90, when=draw.when())] if draw.maybe(0.1) else facts
+    facts = [Ecog(grade=grade, when=draw.when() if draw.maybe(0.95) else None) for grade in grades]
+    if len(grades) > 1 and draw.maybe(0.3):
+        facts[1] = replace(facts[1], when=facts[0].when)
+    return [Karnofsky(score=90, when=draw.when())] if draw.maybe(0.1) else [*facts]
 
 
 def _drug(draw: Draw, *tags: str, bound: date, routes: Sequence[Route | None] = (None,), ever: bool = False) -> Drug:
@@ -274,7 +286,8 @@ def _steroids(draw: Draw) -> list[Fact]:
     for name in names:
         what, table = named(DRUGS, name), PREDNISONE_5_MG[name]
         drug = _drug(draw, "steroid", bound=days_before(draw.first_dose, draw.random.choice((7, 7, 7, 730))))
-        charted = "MedicationRequest" if drug.charted == "MedicationAdministration" else drug.charted
+        if drug.charted == "MedicationAdministration":  # what was administered was so on one day
+            drug = replace(drug, start=drug.end or drug.start)
         route = draw.random.choice(
             (Route.ORAL,) * 4 + (Route.INTRAVENOUS, Route.NASAL, Route.INHALED, Route.TOPICAL, None)
         )
@@ -282,7 +295,7 @@ def _steroids(draw: Draw) -> list[Fact]:
         mg = tenth * draw.random.choice((4, 5, 6, 9, 10, 10, Decimal("10.5"), 12, 20))
         known = draw.maybe(0.93)
         facts.append(
-            replace(drug, what=what, charted=charted, route=route, daily_mg=mg if known else None)
+            replace(drug, what=what, route=route, daily_mg=mg if known else None)
             if drug.identified is not Identified.NOT
             else drug
         )
@@ -305,7 +318,9 @@ def _immunomodulator(draw: Draw) -> list[Fact]:
 def _treatment(draw: Draw) -> list[Fact]:
     what = draw.of(PROCEDURES, "anti-tumour-procedure", "radical-surgery", "hysterectomy", "cone", "biopsy")
     tells_by_itself = "cone" in what or "radical-surgery" in what
-    return [Operation(what=what, when=draw.when(), reason=None if tells_by_itself else draw.reason())]
+    in_words = draw.maybe(0.1)
+    reason = None if tells_by_itself or in_words else draw.reason()
+    return [Operation(what=what, when=draw.when(), reason=reason, in_words=in_words)]
 
 
 def _fertility(draw: Draw) -> list[Fact]:
@@ -314,7 +329,7 @@ def _fertility(draw: Draw) -> list[Fact]:
         if draw.maybe(0.5):
             facts.append(Operation(what=draw.of(PROCEDURES, "sterilising", "one-sided"), when=draw.when()))
         else:
-            facts.append(Diagnosis(what=draw.of(DIAGNOSES, "sterilised", "sterilised-unverified"), onset=draw.when()))
+            facts.append(Diagnosis(what=draw.of(DIAGNOSES, "sterilised"), onset=draw.when()))
     elif draw.maybe(0.5):
         last_period = draw.when(months_before(draw.first_dose, 12))
         fsh = draw.random.choice((True, True, False, None))
@@ -349,7 +364,7 @@ def _problem(draw: Draw) -> list[Fact]:
     if draw.maybe(0.3):
         over = When.day(draw.now.date())
         return [Diagnosis(what=what, onset=onset, abated=over, course="resolved")]
-    return [Diagnosis(what=what, onset=onset, certain=draw.maybe(0.9))]
+    return [Diagnosis(what=what, onset=onset, certain=draw.maybe(0.8))]
 
 
 def _participation(draw: Draw) -> list[Fact]:
@@ -362,7 +377,7 @@ def _participation(draw: Draw) -> list[Fact]:
 def _autoimmune(draw: Draw) -> list[Fact]:
     """An autoimmune disease, with or without a drug for it."""
     what = draw.of(DIAGNOSES, "autoimmune", "autoimmune-exception", "autoimmune-exception")
-    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    facts: list[Fact] = [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
     if draw.maybe(0.6):
         bound = months_before(draw.first_dose, 24)
         drug = _drug(draw, "immunosuppressant", bound=bound)
@@ -390,7 +405,7 @@ def _hepatitis(draw: Draw) -> list[Fact]:
     facts: list[Fact] = []
     if draw.maybe(0.5):
         what = draw.of(DIAGNOSES, "hepatitis-b", "hepatitis-b", "hepatitis-b-carrier")
-        facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9)))
+        facts.append(Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8)))
         if draw.maybe(0.5):
             facts.append(HepatitisBDna(amount=draw.random.choice((300, 20_000)), when=draw.when()))
         if draw.maybe(0.4):
@@ -425,19 +440,21 @@ def _attestation(draw: Draw) -> list[Fact]:
 
 def _vaccine(draw: Draw) -> list[Fact]:
     when = draw.when(months_before(draw.first_dose, 1), days_before(draw.first_dose, 30))
-    return [Vaccination(what=draw.of(VACCINES), when=when if draw.maybe(0.95) else None)]
+    return [Vaccination(what=draw.of(VACCINES), when=when if draw.maybe(0.95) else None, in_words=draw.maybe(0.1))]
 
 
 def _transfusion(draw: Draw) -> list[Fact]:
     when = draw.when(days_before(draw.first_dose, 28))
-    return [Operation(what=draw.of(PROCEDURES, "transfusion", "transfusion-of-something"), when=when)]
+    what = draw.of(PROCEDURES, "transfusion", "transfusion-of-something")
+    return [Operation(what=what, when=when, in_words=draw.maybe(0.1))]
 
 
 def _transplant(draw: Draw) -> list[Fact]:
     if draw.maybe(0.5):
-        return [Operation(what=draw.of(PROCEDURES, "allogeneic", "auto-or-allo", "cornea"), when=draw.when())]
+        what = draw.of(PROCEDURES, "allogeneic", "auto-or-allo", "cornea")
+        return [Operation(what=what, when=draw.when(), in_words=draw.maybe(0.1))]
     what = draw.of(DIAGNOSES, "allogeneic", "auto-or-allo", "cornea", "cornea")
-    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.9))]
+    return [Diagnosis(what=what, onset=draw.when(), certain=draw.maybe(0.8))]
 
 
 def _hiv(draw: Draw) -> list[Fact]:

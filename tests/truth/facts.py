@@ -42,7 +42,7 @@ class Person(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis(Fact):
-    """A condition. `certain` is False where it is only suspected."""
+    """A condition. `certain` is False where it is only suspected; `histology` says that one is noted with it."""
 
     what: Concept
     onset: When | None = None
@@ -50,24 +50,30 @@ class Diagnosis(Fact):
     abated: When | None = None
     certain: bool = True
     course: str = "active"
+    histology: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Fact):
-    """A procedure that was done, for a reason that is stated or not; `end` where it lasted."""
+    """A procedure that was done, for a reason that is stated or not; `end` where it lasted.
+
+    Where it is `in_words` no code says which it was.
+    """
 
     what: Concept
     when: When | None
     end: When | None = None
     reason: Concept | None = None
+    in_words: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vaccination(Fact):
-    """A vaccine that was given."""
+    """A vaccine that was given; where it is `in_words` no code says which."""
 
     what: Concept
     when: When | None
+    in_words: bool = False
 
 
 class Identified(Enum):
@@ -129,11 +135,15 @@ class Karnofsky(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TumourSize(Fact):
-    """The largest diameter of the cervical tumour; `unit_said` is False where nobody wrote the unit."""
+    """The largest diameter of a tumour; `unit_said` is False where nobody wrote the unit.
+
+    It is the cervix's; that it is `of_the_cervix` is written.
+    """
 
     centimetres: Decimal
     when: When
     unit_said: bool = True
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +152,7 @@ class Nodes(Fact):
 
     positive: bool
     when: When
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +161,7 @@ class FigoStage(Fact):
 
     stage: str
     when: When
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +169,14 @@ class HivTest(Fact):
     """A screening test for HIV."""
 
     reactive: bool
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pathology(Fact):
+    """A report of a pathologist that names an invasive cancer of the cervix."""
+
+    what: Concept
     when: When
 
 
@@ -237,6 +257,7 @@ class Metastases(Fact):
 
     present: bool
     when: When
+    of_the_cervix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from . import hepatocellular, locally_advanced, recurrent_cervical, small_cell_l
 from .answers import PRESUMED, Answer, required
 from .attesting import attested
 from .clearing import NotSaidError, clears_on
-from .facts import Patient, Person
+from .facts import Attestation, Patient, Person
 
 TRUTHS: dict[str, dict[str, Callable[[Patient], Answer | None]]] = {
     locally_advanced.TRIAL: locally_advanced.CRITERIA,
@@ -30,6 +30,8 @@ Place = tuple[str, str]
 #: The disease criterion of each trial, and the place of its status among the criteria.
 DISEASE = {trial: "I3" if "I3" in criteria else "C1" for trial, criteria in TRUTHS.items()}
 STATUS = "status"
+#: The criteria of which data decide a part, and a person says the rest.
+IN_PART = {(locally_advanced.TRIAL, id_) for id_ in ("I10", "E3", "E12", "E22")}
 
 
 class Verdict(Enum):
@@ -190,15 +192,21 @@ def compare(
 
 
 def _clears_rightly(patient: Patient, place: Place, said: dict[Place, Said], true: Answer) -> bool:
-    """Whether a criterion that is not met clears when it does; only trials that concern a living patient are asked."""
+    """Whether a criterion that is not met, or open, clears when it does.
+
+    Only trials that concern a living patient are asked; and of criteria that people answer in part it is not said here
+    when what data say of them clears.
+    """
     trial, criterion = place
-    if true.outcome != "not-met" or criterion in (STATUS, *hepatocellular.CONVERSION):
+    if criterion in (STATUS, *hepatocellular.CONVERSION) or true.outcome not in ("not-met", "unknown"):
         return True
     if said[trial, STATUS].answer.outcome == "not-applicable" or next(patient.true(Person)).died:
         return said[place].clears_on is None
+    if place in IN_PART or any(
+        one.trial == trial and criterion in dict(one.answers) for one in patient.true(Attestation)
+    ):
+        return True
     try:
-        return true.basis == "attested" or said[place].clears_on == clears_on(
-            patient, criterion, TRUTHS[trial][criterion]
-        )
+        return said[place].clears_on == clears_on(patient, criterion, TRUTHS[trial][criterion])
     except NotSaidError:
         return True

@@ -21,6 +21,7 @@ from .facts import (
     Metastases,
     Nodes,
     Operation,
+    Pathology,
     Patient,
     Person,
     PregnancyStatus,
@@ -40,6 +41,7 @@ from .reading import (
     given,
     is_drug,
     latest,
+    other_malignancies,
     overlaps,
     within_days,
 )
@@ -65,11 +67,14 @@ def _aged(birth: When | None, least: int, below: int, day: date) -> Known:
     return ages.pop() if len(ages) == 1 and not between else None
 
 
-def cervical_cancer(patient: Patient) -> Answer:
+def cervical_cancer(patient: Patient) -> Answer | None:
     """I3: an invasive cancer of the cervix with a stated histology; without one it is unknown, in situ alone fails."""
     invasive = [fact for fact in patient.true(Diagnosis) if "cervix" in fact.what]
-    if any("histology" in fact.what and fact.certain for fact in invasive):
+    reports = any(patient.true(Pathology))
+    if any(fact.certain and (reports or fact.histology or "histology" in fact.what) for fact in invasive):
         return required(True)
+    if reports:
+        return None  # what a report says of which no diagnosis is on record, or a suspected one
     if invasive:
         return UNKNOWN
     in_situ = [fact for fact in patient.true(Diagnosis) if "cervix-in-situ" in fact.what]
@@ -86,7 +91,20 @@ def high_risk(patient: Patient) -> Answer | None:
     spread = [one for one in patient.true(Diagnosis) if "distant-metastasis" in one.what]
     if value is not True and (spread or any(patient.true(Metastases))):
         return None  # what a distant metastasis says of the stage is not said
+    if value is not None and other_malignancies(patient) and not _told_of_the_cervix(patient):
+        return Answer(f"{required(value).outcome} or unknown", None)  # of which tumour is not said
     return required(value)
+
+
+def _told_of_the_cervix(patient: Patient) -> bool:
+    """Whether every result is said to be of the cervical cancer."""
+    results: list[TumourSize | Nodes | FigoStage] = [
+        *patient.true(TumourSize),
+        *patient.true(Nodes),
+        *patient.true(FigoStage),
+    ]
+    spread = diagnosed(patient, "node-metastasis") is not False
+    return diagnosed(patient, "cervix") is True and all(one.of_the_cervix for one in results) and not spread
 
 
 def large_tumour(patient: Patient) -> Known:
@@ -157,9 +175,13 @@ def live_vaccine(patient: Patient) -> Answer:
             return False
         by_month, by_days = since(month, fact.when), since(thirty, fact.when)
         within = by_month if by_month is by_days else None
-        return within if "live" in fact.what else (None if within is not False else False)
+        return within if "live" in fact.what and certain(fact) else (None if within is not False else False)
 
-    allowed = [since(thirty, fact.when) for fact in patient.true(Vaccination) if "inactivated-influenza" in fact.what]
+    allowed = [
+        since(thirty, fact.when)
+        for fact in patient.true(Vaccination)
+        if "inactivated-influenza" in fact.what and certain(fact)
+    ]
     verified = True if True in allowed else None if allowed else False
     return barred(some(counts(fact) for fact in patient.true(Vaccination)), verified=verified)
 
@@ -170,9 +192,10 @@ def transfusion(patient: Patient) -> Answer:
 
     def counts(fact: Operation) -> Known:
         within = since(bound, fact.end or fact.when)
-        if "transfusion" in fact.what:
+        if "transfusion" in fact.what and certain(fact):
             return within
-        return None if "transfusion-of-something" in fact.what and within is not False else False
+        asked = "transfusion" in fact.what or "transfusion-of-something" in fact.what
+        return None if asked and within is not False else False
 
     return barred(some(counts(fact) for fact in patient.true(Operation)))
 
@@ -229,12 +252,12 @@ def _operated(patient: Patient, operation: Operation) -> Known:
     if "cone" in operation.what:
         return None
     if "radical-surgery" in operation.what and operation.reason is None:
-        return True
+        return certain(operation) or None
     reason = for_the_cancer(patient, operation)
     if "hysterectomy" in operation.what and operation.reason is None:
         reason = None
     treats = any(tag in operation.what for tag in ("anti-tumour-procedure", "radical-surgery", "hysterectomy"))
-    return every([treats, reason])
+    return every([treats, reason, certain(operation) or None])
 
 
 def pregnancy_test(patient: Patient) -> Answer | None:
@@ -255,9 +278,8 @@ def pregnancy_test(patient: Patient) -> Answer | None:
 
 def sterilised(patient: Patient) -> Known:
     """I11: bilateral ligation or oophorectomy, or total hysterectomy; one side does not count."""
-    by_operation = any("sterilising" in one.what for one in patient.true(Operation))
-    unverified = None if any("sterilised-unverified" in one.what for one in patient.true(Diagnosis)) else False
-    return some([by_operation, diagnosed(patient, "sterilised"), unverified])
+    by_operation = some(certain(one) or None for one in patient.true(Operation) if "sterilising" in one.what)
+    return some([by_operation, diagnosed(patient, "sterilised")])
 
 
 def postmenopausal(patient: Patient) -> Known:
@@ -301,8 +323,8 @@ def autoimmune(patient: Patient) -> Answer | None:
         one for one in patient.true(Diagnosis) if "autoimmune" in one.what or "autoimmune-exception" in one.what
     ]
     drugs = list(patient.true(Drug))
-    known = {one.what for one in diseases if one.certain}
-    untold = [one for one in drugs if one.reason and "autoimmune" in one.reason and one.reason not in known]
+    known = {one.what.name for one in diseases if one.certain}
+    untold = [one for one in drugs if one.reason and "autoimmune" in one.reason and one.reason.name not in known]
     if untold or any(one.what.name == "cyclophosphamide" for one in drugs):
         return None  # a disease told by the reason for a drug alone; a drug not listed for this criterion
     if not diseases:
@@ -323,7 +345,7 @@ def _treated(patient: Patient, drug: Drug, disease: Diagnosis) -> Known:
         acts = True
     else:
         return False
-    given_for = None if drug.reason is None else drug.reason is disease.what
+    given_for = None if drug.reason is None else drug.reason.name == disease.what.name
     return every([within, is_drug(drug, "steroid", "immunosuppressant"), acts, given_for, disease.certain or None])
 
 

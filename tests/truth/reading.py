@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from .dates import When, days_before, since
-from .facts import Diagnosis, Drug, Ecog, F, Fact, Identified, Operation, Patient
+from .facts import Diagnosis, Drug, Ecog, F, Identified, Operation, Patient, Vaccination
 from .three_valued import Known, some
 
 
@@ -28,9 +28,9 @@ def ecog_at_most_one(patient: Patient) -> Known:
     return agreed(fact.grade <= 1 for fact in latest((fact.when, fact) for fact in patient.true(Ecog)))
 
 
-def certain(fact: Fact) -> bool:
-    """Whether a diagnosis is confirmed; whatever else is charted is."""
-    return not isinstance(fact, Diagnosis) or fact.certain
+def certain(fact: Diagnosis | Operation | Vaccination) -> bool:
+    """Whether a diagnosis is confirmed, and of a procedure or vaccine a code says which it was."""
+    return fact.certain if isinstance(fact, Diagnosis) else not fact.in_words
 
 
 def diagnosed(patient: Patient, *tags: str) -> Known:

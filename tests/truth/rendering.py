@@ -32,6 +32,7 @@ from .facts import (
     Nodes,
     Operation,
     Part,
+    Pathology,
     Patient,
     Person,
     PregnancyStatus,
@@ -95,6 +96,18 @@ class Writing:
             return {"coding": [coding(one) for one in codes[:2]]}
         return code
 
+    def cervical_cancers(self) -> list[Diagnosis]:
+        """The confirmed cancers of the cervix."""
+        return [one for one in self.patient.true(Diagnosis) if "cervix" in one.what and one.certain]
+
+    def stages_of(self, fact: Diagnosis) -> list[FigoStage]:
+        """The stages that are noted with a diagnosis: of the only cervical cancer its only stage, in some styles."""
+        stages = list(self.patient.true(FigoStage))
+        cancers = [one for one in self.patient.true(Diagnosis) if "cervix" in one.what]
+        if fact.void or not fact.certain or cancers != [fact] or len(stages) != 1 or any(self.patient.true(Nodes)):
+            return []  # a stage without a date cannot be told from nodes of another day
+        return stages if self.choice("elements", -stages[0].key, (True, False)) else []
+
     def reason(self, fact: Drug | Operation) -> Resource:
         """Why a drug was given or an operation done, as a code or as a reference to the diagnosis."""
         if fact.reason is None:
@@ -129,17 +142,48 @@ def _subject(fact: Fact) -> Resource:
     return {"reference": _SOMEBODY_ELSE if fact.void is Void.OTHER_PATIENT else _ME}
 
 
+_HISTOLOGY = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-histology-morphology-behavior"
+_MORPHOLOGIES = ("1162767002", "1187332001", "59367005", "1286767006")
+
+#: Diagnoses as words alone say them: such are no more certain than suspected ones.
+_IN_WORDS = {
+    "squamous cell carcinoma of cervix": "Squamous cell carcinoma of the cervix",
+    "adenocarcinoma of cervix": "Cervical adenocarcinoma",
+    "malignant tumour of cervix": "Cervical cancer",
+    "recurrence of cervical cancer": "Recurrent cervical cancer",
+    "malignant neoplasm of breast": "Breast cancer",
+    "basal cell carcinoma of skin": "Basal cell carcinoma",
+    "metastasis in liver": "Liver metastases",
+    "metastasis in pelvic lymph nodes": "Pelvic lymph node metastasis",
+    "HIV infection": "HIV infection",
+    "kidney transplant status": "Kidney transplant",
+    "rheumatoid arthritis": "Rheumatoid arthritis",
+    "Crohn's disease": "Crohn's disease",
+    "brain metastasis": "Brain metastases",
+    "spinal cord compression": "Spinal cord compression",
+    "haemoptysis": "Haemoptysis",
+    "pleural effusion": "Pleural effusion",
+    "ascites": "Ascites",
+    "skin ulcer": "Skin ulcer",
+    "wound": "Open wound",
+    "chronic hepatitis B": "Chronic hepatitis B",
+    "tubal ligation status": "Bilateral tubal ligation",
+    "extensive small cell lung cancer": "Extensive-stage small cell lung cancer",
+    "small cell lung cancer": "Small cell lung cancer",
+    "lung cancer": "Lung cancer",
+    "hepatocellular carcinoma": "Hepatocellular carcinoma",
+    "pregnancy": "Pregnancy",
+}
+
+
 def _diagnosis(fact: Diagnosis, writing: Writing) -> list[Resource]:
     code = writing.concept(fact.key, fact.what.codes, fact.what.name)
     if fact.void is Void.FAMILY:
         return [_family_history(code, fact)]
-    verification = (
-        "confirmed" if fact.certain else writing.choice("elements", fact.key, ("provisional", "differential"))
-    )
-    if fact.void is Void.ENTERED_IN_ERROR:
-        verification = "entered-in-error"
-    elif fact.void is Void.NEVER_HAPPENED:
-        verification = "refuted"
+    in_words = fact.what.name in _IN_WORDS and writing.choice("codes", fact.key, (False, True))
+    if not fact.certain and in_words:
+        code = _words(_IN_WORDS[fact.what.name])
+    verification = _verification(fact, writing, in_words=in_words)
     resource: Resource = {
         "resourceType": "Condition",
         "id": f"condition-{fact.key}",
@@ -154,15 +198,41 @@ def _diagnosis(fact: Diagnosis, writing: Writing) -> list[Resource]:
     for name in writing.choice("elements", -fact.key, ((), (), ("category",), ("category", "verificationStatus"))):
         if name == "category" or verification == "confirmed":
             del resource[name]
-    if fact.recorded:
-        resource["recordedDate"] = fact.recorded.text
+    return [resource | _course(fact, writing) | _tumour(fact, writing)]
+
+
+def _verification(fact: Diagnosis, writing: Writing, *, in_words: bool) -> str:
+    if fact.void is Void.ENTERED_IN_ERROR:
+        return "entered-in-error"
+    if fact.void is Void.NEVER_HAPPENED:
+        return "refuted"
+    certain = fact.certain or in_words
+    return (
+        "confirmed" if certain else writing.choice("elements", fact.key, ("provisional", "differential", "unconfirmed"))
+    )
+
+
+def _course(fact: Diagnosis, writing: Writing) -> Resource:
+    """When a condition was recorded, began and ended; the last two as dateTimes or as Periods."""
+    found: Resource = {"recordedDate": fact.recorded.text} if fact.recorded else {}
     as_period = writing.choice("elements", fact.key, (False, False, False, True))
     for name, when, bound in (("onset", fact.onset, "start"), ("abatement", fact.abated, "end")):
         if when and as_period:
-            resource[f"{name}Period"] = {bound: when.text}
+            found[f"{name}Period"] = {bound: when.text}
         elif when:
-            resource[f"{name}DateTime"] = when.text
-    return [resource]
+            found[f"{name}DateTime"] = when.text
+    return found
+
+
+def _tumour(fact: Diagnosis, writing: Writing) -> Resource:
+    """The histology and the stage that are noted with a cancer."""
+    found: Resource = {}
+    if fact.histology:
+        morphology = codeable(f"sct:{writing.choice('elements', fact.key, _MORPHOLOGIES)}")
+        found["extension"] = [{"url": _HISTOLOGY, "valueCodeableConcept": morphology}]
+    if stages := writing.stages_of(fact):
+        found["stage"] = [{"summary": _stage(one, writing)} for one in stages]
+    return found
 
 
 def _family_history(code: Resource, fact: Fact) -> Resource:
@@ -186,9 +256,11 @@ def _operation(fact: Operation, writing: Writing) -> list[Resource]:
     resource: Resource = {
         "resourceType": "Procedure",
         "id": f"procedure-{fact.key}",
-        "status": _event_status(fact, so="completed", never="not-done"),
+        "status": _event_status(
+            fact, so="completed", never=writing.choice("elements", fact.key, ("not-done", "preparation"))
+        ),
         "subject": _subject(fact),
-        "code": writing.concept(fact.key, fact.what.codes, fact.what.name),
+        "code": _words(fact.what.name) if fact.in_words else writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
     resource |= writing.reason(fact)
     _put_time(resource, "performed", fact.when, fact.end, writing.choice("elements", fact.key, ("DateTime", "Period")))
@@ -211,7 +283,9 @@ def _vaccination(fact: Vaccination, writing: Writing) -> list[Resource]:
         "id": f"immunization-{fact.key}",
         "status": _event_status(fact, so="completed", never="not-done"),
         "patient": _subject(fact),
-        "vaccineCode": writing.concept(fact.key, fact.what.codes, fact.what.name),
+        "vaccineCode": _words(fact.what.name)
+        if fact.in_words
+        else writing.concept(fact.key, fact.what.codes, fact.what.name),
     }
     if fact.when:
         resource["occurrenceDateTime"] = fact.when.text
@@ -221,10 +295,10 @@ def _vaccination(fact: Vaccination, writing: Writing) -> list[Resource]:
 
 
 _NEVER_TAKEN = {
-    "MedicationRequest": "cancelled",
-    "MedicationAdministration": "not-done",
-    "MedicationStatement": "not-taken",
-    "MedicationDispense": "cancelled",
+    "MedicationRequest": ("cancelled", "draft"),
+    "MedicationAdministration": ("not-done",),
+    "MedicationStatement": ("not-taken", "intended"),
+    "MedicationDispense": ("cancelled", "declined", "preparation"),
 }
 
 
@@ -238,7 +312,7 @@ def _drug(fact: Drug, writing: Writing) -> list[Resource]:
     resource: Resource = {
         "resourceType": fact.charted,
         "id": f"medication-{fact.key}",
-        "status": _event_status(fact, so=so, never=_NEVER_TAKEN[fact.charted]),
+        "status": _event_status(fact, so=so, never=writing.choice("elements", fact.key, _NEVER_TAKEN[fact.charted])),
         "subject": _subject(fact),
     }
     period = {"start": fact.start.text} | ({"end": fact.end.text} if fact.end else {})
@@ -257,6 +331,10 @@ def _drug(fact: Drug, writing: Writing) -> list[Resource]:
         resource |= _effective(fact, period, writing)
         if fact.route:
             resource["dosage"] = {"route": _route(fact.route, fact, writing)}
+        if fact.daily_mg:
+            unit = writing.choice("units", fact.key, tuple(_PER_MG))
+            dose = {"dose": _quantity(fact.daily_mg * _PER_MG[unit], unit)}
+            resource["dosage"] = resource.get("dosage", {}) | dose
     else:
         resource[writing.choice("elements", fact.key, ("whenHandedOver", "whenHandedOver", "whenPrepared"))] = (
             fact.start.text
@@ -339,6 +417,8 @@ def _observation(fact: Fact, writing: Writing, code: str, when: When | None, **e
         "code": writing.concept(fact.key, (code,), "an observation"),
         **elements,
     }
+    if getattr(fact, "of_the_cervix", False) and (cancers := writing.cervical_cancers()):
+        resource["focus"] = [{"reference": f"Condition/condition-{cancers[0].key}"}]
     if when and writing.choice("elements", fact.key, ("date", "date", "period")) == "date":
         resource["effectiveDateTime"] = when.text
     elif when:
@@ -418,12 +498,16 @@ FIGO_STAGES = tuple(_FIGO)
 
 
 def _figo_stage(fact: FigoStage, writing: Writing) -> list[Resource]:
-    code = writing.choice(
-        "codes", fact.key, ("loinc:21908-9", "loinc:21902-2", "loinc:21914-7", "sct:385361009", "sct:385367008")
-    )
+    if any(fact in writing.stages_of(one) for one in writing.patient.true(Diagnosis)):
+        return []
+    codes = ("loinc:21908-9", "loinc:21902-2", "loinc:21914-7", "sct:385361009", "sct:385367008")
+    code = writing.choice("codes", fact.key, codes)
+    return _observation(fact, writing, code, fact.when, valueCodeableConcept=_stage(fact, writing))
+
+
+def _stage(fact: FigoStage, writing: Writing) -> Resource:
     coded, texts = codeable(f"ncit:{_FIGO[fact.stage]}"), (_words(f"FIGO stage {fact.stage}"), _words(fact.stage))
-    stage = writing.choice("elements", fact.key, (coded, coded, *texts))
-    return _observation(fact, writing, code, fact.when, valueCodeableConcept=stage)
+    return writing.choice("elements", fact.key, (coded, coded, *texts))
 
 
 def _hiv_test(fact: HivTest, writing: Writing) -> list[Resource]:
@@ -437,6 +521,19 @@ def _presence(fact: Fact, positive: bool, writing: Writing) -> Resource:
     word = "Positive" if positive else "Negative"
     forms: list[Resource] = [{"valueCodeableConcept": codeable(code)} for code in codes]
     return writing.choice("elements", fact.key, (*forms, {"valueCodeableConcept": _words(word)}, {"valueString": word}))
+
+
+def _pathology(fact: Pathology, writing: Writing) -> list[Resource]:
+    resource: Resource = {
+        "resourceType": "DiagnosticReport",
+        "id": f"report-{fact.key}",
+        "status": _event_status(fact, so="final", never="cancelled"),
+        "subject": _subject(fact),
+        "code": codeable("loinc:22637-3"),
+        "effectiveDateTime": fact.when.text,
+        "conclusionCode": [writing.concept(fact.key, fact.what.codes, fact.what.name)],
+    }
+    return [resource]
 
 
 def _surface_antigen(fact: HepatitisBSurfaceAntigen, writing: Writing) -> list[Resource]:
@@ -625,6 +722,7 @@ _RENDERERS: dict[type[Fact], Callable[[Any, Writing], list[Resource]]] = {
     Nodes: _nodes,
     FigoStage: _figo_stage,
     HivTest: _hiv_test,
+    Pathology: _pathology,
     HepatitisBSurfaceAntigen: _surface_antigen,
     HepatitisBDna: _hepatitis_b_dna,
     PregnancyTest: _pregnancy_test,

@@ -22,6 +22,8 @@ def over_physiological(patient: Patient) -> Known:
     doses = [_dose(patient, day) for day in days]
     if any(least > ALLOWED_MG for least, _ in doses):
         return True
+    if any(overlaps(drug, days[-1]) and _equivalent(drug)[0] > ALLOWED_MG for drug in patient.true(Drug)):
+        return True  # on whichever of the days
     return False if all(most <= ALLOWED_MG for _, most in doses) else None
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
 from cds.trials.catalog import Catalog
 
 from . import locally_advanced, recurrent_cervical
-from .concepts import DIAGNOSES, DRUGS, PROCEDURES, VACCINES, named
+from .concepts import DIAGNOSES, DRUGS, PROCEDURES, VACCINES, Concept, named
 from .dates import When
 from .facts import (
     Attestation,
@@ -22,10 +23,13 @@ from .facts import (
     Fact,
     FigoStage,
     Identified,
+    Metastases,
+    Nodes,
     Operation,
     Patient,
     Person,
     Route,
+    TumourSize,
     Vaccination,
 )
 from .judging import Place, compare
@@ -51,7 +55,13 @@ def place(criterion: str, trial: str = locally_advanced.TRIAL) -> Place:
     return trial, criterion
 
 
+PSORIASIS = named(DIAGNOSES, "psoriasis")
 CERVIX = Diagnosis(what=named(DIAGNOSES, "squamous cell carcinoma of cervix"), onset=on("2026-03-01"))
+
+
+def coded(tag: str, code: str) -> Concept:
+    """A concept of one code, which criteria know by one tag."""
+    return Concept(tag, (code,), frozenset({tag}))
 
 
 def drug(name: str, start: str, end: str | None = None, **said: object) -> Drug:
@@ -139,32 +149,65 @@ FINDINGS: dict[str, tuple[Place, Patient]] = {
         place("E16"),
         patient(Attestation(trial=locally_advanced.TRIAL, answers=(("E16", True),), when=on("2026-11-17"))),
     ),
+    "HIV by the ICD-10 of the WHO": (
+        place("E20"),
+        patient(Diagnosis(what=coded("hiv", "who:B20"), onset=on("2020-01-01"))),
+    ),
+    "a drug for psoriasis, by the object identifier of ICD-10-CM": (
+        place("E7"),
+        patient(
+            Diagnosis(what=PSORIASIS, onset=on("2025-02-19")),
+            drug("azathioprine", "2026-01-02", "2026-09-01", reason=replace(PSORIASIS, codes=("oid:L40.9",))),
+        ),
+    ),
+    "a transplant by the ICD-10 of the WHO": (
+        place("E19"),
+        patient(Diagnosis(what=coded("allogeneic", "who:Z94.0"), onset=on("2020-01-01"))),
+    ),
+    "nodes by the ICD-10 of the WHO": (
+        place("I6"),
+        patient(CERVIX, Diagnosis(what=coded("node-metastasis", "who:C77.5"), onset=on("2026-04-01"))),
+    ),
+    "nodes by the object identifier of ICD-10-CM": (
+        place("I6"),
+        patient(CERVIX, Diagnosis(what=coded("node-metastasis", "oid:C77.5"), onset=on("2026-04-01"))),
+    ),
+    "carcinoma in situ by the ICD-10 of the WHO": (
+        place("I3"),
+        patient(Diagnosis(what=coded("cervix-in-situ", "who:D06.9"), onset=on("2026-04-01"))),
+    ),
+    "M1 beside a breast cancer that words alone tell of": (
+        place("C2", recurrent_cervical.TRIAL),
+        patient(
+            CERVIX,
+            Metastases(present=True, when=on("2026-06-06")),
+            Diagnosis(what=named(DIAGNOSES, "malignant neoplasm of breast"), onset=on("2025-01-01"), certain=False),
+        ),
+    ),
+    "nodes free by category and involved by stage": (
+        place("I6"),
+        patient(
+            CERVIX,
+            TumourSize(centimetres=Decimal("4.9"), when=on("2026-09-01")),
+            Nodes(positive=False, when=on("2026")),
+            FigoStage(stage="IIIC1", when=on("2026-09-04")),
+        ),
+    ),
     "FIGO IVB by the code of the cervix's own staging": (
         place("C2", recurrent_cervical.TRIAL),
         patient(CERVIX, FigoStage(stage="IVB", when=on("2026-10-10"))),
     ),
 }
 
-_PARTIAL = "a partial date that reaches past now, or begins with the window, is taken to straddle a bound"
-_OLD = "an answer counts for 28 days, also where the criterion looks back less far"
-_SAME_DAY = "what was given on the day of the first dose, before now, is left out"
+_WHO = "codes of the WHO's ICD-10 are not seen"
 OPEN = {
-    "a drug handed over in a year that is not over": _PARTIAL,
-    "a transfusion in the month of now": _PARTIAL,
-    "a malignancy diagnosed in the year of now": _PARTIAL,
-    "an immunosuppressant that ended in the month of now": _PARTIAL,
-    "a live vaccine in the month that begins with the window": _PARTIAL,
-    "75 years old at the first dose, whatever her day of birth": _PARTIAL,
-    "18 years old at the first dose, whatever her day of birth": _PARTIAL,
-    "a checkpoint inhibitor given today, before a first dose today": _SAME_DAY,
-    "a costimulating antibody given today, before a first dose today": _SAME_DAY,
-    "chemotherapy of the cervical cancer today, before a first dose today": _SAME_DAY,
-    "a drug that may have been for the skin carcinoma": "a skin carcinoma is not thought of as another indication",
-    "an excepted autoimmune disease that is only suspected, and untreated": "both readings allow her",
-    "a local corticosteroid that stands in a sentence verifies nothing": "a text match verifies",
-    "an answer older than E13 looks back": _OLD,
-    "an answer older than E16 looks back": _OLD,
-    "FIGO IVB by the code of the cervix's own staging": "SNOMED CT 385367008 is not among the stage groups",
+    "HIV by the ICD-10 of the WHO": _WHO,
+    "a transplant by the ICD-10 of the WHO": _WHO,
+    "nodes by the ICD-10 of the WHO": _WHO,
+    "nodes by the object identifier of ICD-10-CM": "the value set lacks it",
+    "carcinoma in situ by the ICD-10 of the WHO": _WHO,
+    "a drug for psoriasis, by the object identifier of ICD-10-CM": "reasons are known by the value set alone",
+    "M1 beside a breast cancer that words alone tell of": "of other malignancies codes alone are asked",
 }
 
 

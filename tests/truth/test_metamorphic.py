@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from datetime import date, datetime
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ from .drawing import patients
 from .facts import Patient
 from .judging import conversion
 from .rendering import Style, bundle
-from .variations import CHANGES, later, later_day, twenty_eight_years_on
+from .variations import CHANGES, copies, later, later_day, twenty_eight_years_on
 
 NUMBER, SEED = 60, 7
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -94,6 +94,20 @@ def test_writing_changes_no_answer(aspect: str, catalog: Catalog) -> None:
         before = answers(catalog, bundle(woman, style), woman.now, woman.first_dose)
         other: Style = replace(style, **{aspect: getattr(style, aspect) + 1})
         after = answers(catalog, bundle(woman, other), woman.now, woman.first_dose)
+        if found := differences(before, after):
+            changed[place] = found
+    assert not changed
+
+
+def test_telling_everything_again_in_other_codes_changes_no_answer(catalog: Catalog) -> None:
+    """A chart that says everything a second time, in synonymous codes and other units, says nothing new."""
+    changed = {}
+    for place, (woman, style) in enumerate(random_patients()):
+        content = bundle(woman, style)
+        before = answers(catalog, content, woman.now, woman.first_dose)
+        again = copies(bundle(woman, Style(*(seed + 1 for seed in astuple(style)))))
+        entries = [*content["entry"], *again]
+        after = answers(catalog, content | {"entry": entries}, woman.now, woman.first_dose)
         if found := differences(before, after):
             changed[place] = found
     assert not changed

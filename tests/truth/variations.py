@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from random import Random
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 Json = Any
 
@@ -30,12 +31,31 @@ def told_twice(bundle: Json, random: Random) -> Json:
 
 def copied(bundle: Json, random: Random) -> Json:
     """Every resource once more under an id of its own; not so orders with a dose, for two orders are two doses."""
-    copies = [
-        {"resource": entry["resource"] | {"id": f"{entry['resource'].get('id', 'one')}-copy"}}
-        for entry in _others(bundle["entry"])
-        if not _dosed(entry["resource"])
-    ]
-    return bundle | {"entry": [*bundle["entry"], *copy.deepcopy(copies)]}
+    return bundle | {"entry": [*bundle["entry"], *copies(bundle)]}
+
+
+def copies(bundle: Json) -> list[Json]:
+    """The resources of a bundle but the Patient and orders with a dose, under other ids, which refer to one another."""
+    chosen = [entry["resource"] for entry in _others(bundle["entry"]) if not _dosed(entry["resource"])]
+    names = {
+        f"{one['resourceType']}/{one['id']}": f"{one['resourceType']}/{one['id']}-copy" for one in chosen if "id" in one
+    }
+    found = []
+    for one in copy.deepcopy(chosen):
+        renamed = _referring(one, names)
+        found.append({"resource": renamed | {"id": f"{one.get('id', 'one')}-copy"}})
+    return found
+
+
+def _referring(value: Json, names: dict[str, str]) -> Json:
+    """A value whose references are to what `names` says instead."""
+    if isinstance(value, dict):
+        changed = {name: _referring(one, names) for name, one in value.items()}
+        told = value.get("reference")
+        if isinstance(told, str) and told in names:
+            changed["reference"] = names[told]
+        return changed
+    return [_referring(one, names) for one in value] if isinstance(value, list) else value
 
 
 def with_irrelevant(bundle: Json, random: Random) -> Json:
@@ -60,6 +80,53 @@ def among_strangers(bundle: Json, random: Random) -> Json:
     return bundle | {"entry": [*strangers, *bundle["entry"]]}
 
 
+def by_uuid(bundle: Json, random: Random) -> Json:
+    """References by the fullUrls of entries, which are UUIDs: as synthetic patients are written."""
+    return _by_full_url(bundle, lambda name: f"urn:uuid:{uuid5(NAMESPACE_URL, name)}")
+
+
+def by_absolute_url(bundle: Json, random: Random) -> Json:
+    """References by absolute URLs: as servers answer."""
+    return _by_full_url(bundle, lambda name: f"https://ehr.example/fhir/{name}")
+
+
+def with_narrative(bundle: Json, random: Random) -> Json:
+    """Resources with metadata, a narrative and an extension that nobody knows."""
+    entries = []
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        known = list(resource.get("extension", ()))
+        strange = {"url": "https://ehr.example/fhir/StructureDefinition/shelf", "valueString": "B 20"}
+        entries.append(
+            entry
+            | {
+                "resource": resource
+                | {
+                    "meta": {"versionId": "3", "lastUpdated": "2026-01-01T00:00:00Z"},
+                    "text": {
+                        "status": "generated",
+                        "div": '<div xmlns="http://www.w3.org/1999/xhtml">HIV, C53.9</div>',
+                    },
+                    "extension": [*known, strange],
+                }
+            }
+        )
+    return bundle | {"entry": entries}
+
+
+def _by_full_url(bundle: Json, url_of: Callable[[str], str]) -> Json:
+    """A bundle in which references to its resources are the fullUrls of their entries."""
+    names = [f"{one['resource']['resourceType']}/{one['resource'].get('id')}" for one in bundle["entry"]]
+    if len(set(names)) < len(names) or any("fullUrl" in one for one in bundle["entry"]):
+        return bundle
+    urls = {name: url_of(name) for name in names}
+    entries = [
+        {"fullUrl": urls[name], "resource": _referring(one["resource"], urls)}
+        for name, one in zip(names, bundle["entry"], strict=True)
+    ]
+    return bundle | {"entry": entries}
+
+
 def twenty_eight_years_on(bundle: Json, random: Random) -> Json:
     """Every date later by as many days as 28 years have; now and the first dose have to move with them."""
     return _moved(bundle)
@@ -80,6 +147,9 @@ CHANGES: dict[str, Callable[[Json, Random], Json]] = {
     "every resource copied under another id": copied,
     "irrelevant resources added": with_irrelevant,
     "another patient's resources added": among_strangers,
+    "references by UUID": by_uuid,
+    "references by absolute URL": by_absolute_url,
+    "narratives and metadata added": with_narrative,
 }
 
 
