@@ -19,6 +19,7 @@ from cds.elm.ports import Pair, Structured, Value
 from cds.elm.types import SYSTEM, ChoiceOf, ListOf, Named, Type
 from cds.elm.values import Code, Concept, Date, DateTime, Quantity, Ratio, Time
 from cds.errors import EvaluationError
+from cds.fhir.code_systems import canonical
 
 URI: Final = "http://hl7.org/fhir"
 
@@ -138,7 +139,7 @@ def _pairs(element: Element) -> Iterator[Pair]:
             if isinstance(coding, dict):
                 system, code = coding.get("system"), coding.get("code")
                 if isinstance(system, str) and isinstance(code, str) and system and code:
-                    yield system, code
+                    yield canonical(system), code
 
 
 def _load() -> dict[str, FHIRType]:
@@ -484,9 +485,10 @@ def _code(value: Element) -> Code | None:
 
 
 def _code_of(json: Json) -> Code:
+    system = _string(json.get("system"))
     return Code(
         code=_string(json.get("code")),
-        system=_string(json.get("system")),
+        system=None if system is None else canonical(system),
         version=_string(json.get("version")),
         display=_string(json.get("display")),
     )
