@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
-from cds.authoring.phrases import FACTS, Fact, Found, without_window
+from cds.authoring.phrases import FACTS, Fact, Found, window, without_window
 
 #: Words that ask a person: consent, willingness, judgement.
 _ASKS_A_PERSON = re.compile(
@@ -280,13 +280,15 @@ def _exceptions(text: str, covered: bytearray, first: int) -> Iterable[tuple[int
 def _undrafted(text: str, title: str) -> Draft:
     if _ASKS_A_PERSON.search(text):
         return Draft(title, None, "attestation", ("attest",), "Only a person can say: null, until somebody does.")
+    back = window(text)
+    hint = f'\nIts look-back window begins on {back[0]} (Screening."Within", Screening."Overlaps").' if back else ""
     return Draft(
         title,
         None,
         "partial",
         ("unknown",),
         "To be written: true, false, or null where the record does not decide. Missing data is unknown until then; an\n"
-        "exclusion whose absence is not charted may become presume-absent when this is written.",
+        "exclusion whose absence is not charted may become presume-absent when this is written." + hint,
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_translate import CACHE, node
 
 from cds.authoring.criteria_text import CriterionText, SubItem
 from cds.authoring.drafting import draft
 from cds.authoring.phrases import window
+from cds.authoring.translate import translate
 
 DRAFTS = json.loads((Path(__file__).parent / "data" / "drafts.json").read_text(encoding="utf-8"))
 COMMON = Path(__file__).resolve().parents[2] / "plandefinitions" / "shared" / "CommonCriteria.cql"
@@ -36,6 +39,19 @@ def test_drafts_name_what_the_shared_library_defines() -> None:
     named = {name for case in DRAFTS for name in re.findall(r'CommonCriteria\."([^"]+)"', case["cql"] or "")}
     assert named - defined == set()
     assert len(named) > 30
+
+
+@node
+def test_every_draft_is_cql(tmp_path: Path) -> None:
+    """All drafted expressions, in one library, translate without a message."""
+    shutil.copytree(COMMON.parent, tmp_path / "shared", ignore=shutil.ignore_patterns("valuesets"))
+    defines = [f'define "D{index}": {case["cql"]}' for index, case in enumerate(DRAFTS) if case["cql"]]
+    head = ["library Drafts", "using FHIR version '4.0.1'", "include FHIRHelpers version '4.0.1'"]
+    head += ["include Screening version '1.0.0'", "include CommonCriteria version '1.0.0'", "context Patient"]
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "Drafts.cql").write_text("\n".join([*head, *defines]), encoding="utf-8")
+    (result,) = translate([tmp_path / "drafts"], CACHE)
+    assert [str(message) for message in result.messages] == []
 
 
 def test_nothing_that_is_not_drafted_is_presumed() -> None:

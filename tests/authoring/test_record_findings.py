@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from made import CONTENT
 
+from cds.authoring.draft_trial import trial_criteria
 from cds.authoring.record_findings import RecordFinding, record_findings
 from cds.authoring.record_reading import read_record
-from cds.authoring.scaffold import known_drugs, trial_criteria
+from cds.authoring.scaffold import known_drugs
 
 RECORDS = Path(__file__).parent / "records"
 ERRORS: dict[str, dict[str, list[Any]]] = json.loads(
