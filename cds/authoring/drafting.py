@@ -53,6 +53,8 @@ _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
 #: Words that say nothing that a pattern would have to explain.
+#: A longer text is no single criterion, and no pattern is asked of it.
+_LONGEST: Final = 5_000
 #: Words beside a fact that narrow it and ask for nothing else.
 _MODIFIERS: Final = frozenset(json.loads(Path(__file__).with_name("modifiers.json").read_text(encoding="utf-8")))
 _PLAIN: Final = frozenset(json.loads(Path(__file__).with_name("plain-words.json").read_text(encoding="utf-8")))
@@ -131,6 +133,8 @@ def _policies(drafts: Iterable[Draft]) -> tuple[str, ...]:
 def _of_text(text: str, kind: str) -> Draft:
     text = " ".join(text.split())
     title = _title(text)
+    if len(text) > _LONGEST:
+        return _undrafted(text[:_LONGEST], title)
     denied = kind == INCLUSION and _DENIES.search(text) is not None
     # A denied inclusion says what an exclusion says: any of its facts keeps the patient out.
     keeps_out = kind == EXCLUSION or denied

@@ -197,6 +197,13 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
         read_record(RECORDS / "fictional.json")
 
 
+def test_a_text_that_no_record_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "record.txt"
+    path.write_text(TEXT + "\n* one more" * 10_000, encoding="utf-8")
+    with pytest.raises(ContentError, match=r":11: the eligibility has [\d,]+ characters"):
+        read_record(path)
+
+
 def paths(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The paths to every value in a JSON tree."""
     found = [path] if path else []
