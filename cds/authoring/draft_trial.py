@@ -84,8 +84,18 @@ def draft_trial(record: Record, id: str, today: date, known_drugs: Iterable[str]
     criteria = trial_criteria(record)
     findings = record_findings(record, criteria, known_drugs)
     trial = DraftTrial(id, record, criteria, (), findings, today.isoformat())
+    if trial.disease is None:
+        trial = replace(trial, findings=(*findings, _no_disease(record)))
     drafts = tuple((one, _disease_draft(one) if one.id == trial.disease else draft(one)) for one in criteria.criteria)
     return replace(trial, drafts=drafts)
+
+
+def _no_disease(record: Record) -> RecordFinding:
+    place = record.eligibility.place if record.eligibility else record.title.place
+    text = (
+        "no inclusion names the disease: mark one with the extension disease-criterion, else every patient gets a card"
+    )
+    return RecordFinding("no-disease-criterion", place, text, shown=False)
 
 
 def _disease_draft(one: CriterionText) -> Draft:
@@ -161,6 +171,8 @@ def _registry_fields(record: Record) -> Iterator[tuple[re.Pattern[str], str]]:
         ages.append(f"Minimum age: {record.minimum_age}")
     if record.maximum_age:
         ages.append(f"Maximum age: {record.maximum_age}")
+    if record.age_groups and not ages:
+        ages.append(f"Age groups: {record.age_groups}")
     if ages:
         yield _ABOUT_AGE, "; ".join(ages)
     if record.sex in ("FEMALE", "MALE"):

@@ -167,7 +167,10 @@ def test_the_three_forms_say_the_same(made: Path) -> None:
     in_json = {one: {**values, "text": values["text"].replace("≥", ">=")} for one, values in texts["json"].items()}
     in_text = {one: {**values, "text": values["text"].replace("≥", ">=")} for one, values in texts["txt"].items()}
     assert in_json == in_text
-    assert list(texts["csv"]) == ["C1"]
+    assert {one: values["text"] for one, values in texts["csv"].items()} == {
+        "C1": "Non-Small Cell Lung Cancer",
+        "R1": "Age groups: ADULT, OLDER_ADULT",
+    }
     for form, _ in FORMS:
         study = read(made / f"fictional-{form}" / "research-study.json")
         assert [one["text"] for one in study["condition"]] == ["Non-Small Cell Lung Cancer"]
