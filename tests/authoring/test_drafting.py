@@ -61,25 +61,39 @@ def test_nothing_that_is_not_drafted_is_presumed() -> None:
             assert case["policies"] in (["unknown"], ["attest"])
 
 
-def test_a_list_is_joined_as_its_introduction_says() -> None:
-    every = draft(
-        criterion("Adequate organ function:", "inclusion", ("Hemoglobin ≥ 90 g/L", "Platelets ≥ 100 × 10^9/L"))
-    )
-    assert every.expression is not None
-    assert every.expression.split() == ['"X1', '1"', "and", '"X1', '2"']
-    either = draft(criterion("At least one of the following:", "inclusion", ("ECOG 0-1", "KPS ≥ 80")))
-    assert either.expression is not None
-    assert " or " in " ".join(either.expression.split())
-    out = draft(criterion("Any of the following:", "exclusion", ("HIV infection", "Gout")))
-    assert out.expression is not None
-    assert (out.policies, out.assessment) == (("unknown",), "partial")
-    assert [part.expression is None for _, _, part in out.parts] == [False, True]
+#: Kind, introduction and items of a list; how they are joined (A, B are the items), and what is presumed.
+JOINED = [
+    (
+        "inclusion",
+        "Adequate organ function:",
+        ["Hemoglobin ≥ 90 g/L", "Platelets ≥ 100 × 10^9/L"],
+        "A and B",
+        "unknown",
+    ),
+    ("inclusion", "At least one of the following:", ["ECOG 0-1", "KPS ≥ 80"], "A or B", "unknown"),
+    ("inclusion", "Patients with gout must have:", ["ECOG 0-1", "Adults"], "A and B and (null as Boolean)", "unknown"),
+    ("inclusion", "With gout, any of:", ["ECOG 0-1", "KPS ≥ 80"], "(A or B) and (null as Boolean)", "unknown"),
+    ("inclusion", "None of these, no:", ["HIV infection", "Hepatitis C"], None, "unknown"),
+    ("inclusion", "No history of:", ["HIV infection", "Hepatitis C"], "not (A or B)", "presume-absent"),
+    ("inclusion", "Able to work:", ["Gout", "Asthma"], None, "unknown"),
+    ("exclusion", "Any of the following:", ["HIV infection", "Gout"], "A or B", "unknown"),
+    ("exclusion", "Any of the following:", ["HIV infection", "Hepatitis C"], "A or B", "presume-absent"),
+    ("exclusion", "Liver metastases with:", ["ALT > 5 × ULN", "HIV infection"], None, "unknown"),
+    ("exclusion", "Inadequate laboratory values:", ["ANC < 1.5 × 10^9/L", "Hemoglobin < 90 g/L"], "A or B", "unknown"),
+]
 
 
-def test_what_an_introduction_adds_is_open() -> None:
-    made = draft(criterion("Patients with gout must have:", "inclusion", ("Hemoglobin ≥ 90 g/L",)))
-    assert made.expression is not None
-    assert made.expression.endswith("and (null as Boolean)")
+@pytest.mark.parametrize(("kind", "lead", "items", "joined", "policy"), JOINED)
+def test_a_list_is_joined_as_its_introduction_says(
+    kind: str, lead: str, items: list[str], joined: str | None, policy: str
+) -> None:
+    made = draft(criterion(lead, kind, tuple(items)))
+    names = joined and joined.replace("A", '"X1 1"').replace("B ", '"X1 2" ').replace("B)", '"X1 2")')
+    if names and names.endswith("B"):
+        names = names[:-1] + '"X1 2"'
+    assert (" ".join(made.expression.split()) if made.expression else None) == names
+    assert [name for name, _, _ in made.parts] == ["X1 1", "X1 2"]
+    assert made.policies == (policy,)
 
 
 @pytest.mark.parametrize(
