@@ -506,6 +506,8 @@ class _Reader:
         role = self._role(text, [one for one in criteria if one.kind == item.kind], item)
         number = marker.number if marker and marker.ordered else None
         written = marker.written if marker else ""
+        if not text:  # a number with nothing after it
+            text, written = written, ""
         if role is not None:
             before = criteria.pop()
             remark = Remark(role, written, number, text, item.line)
@@ -531,7 +533,7 @@ class _Reader:
                 marker=written,
                 text=text,
                 line=item.line,
-                lead="\n".join(item.lead),
+                lead="\n".join(item.lead) or text,
                 sub_items=tuple(SubItem(sub.written, sub.number, "\n".join(lines)) for sub, lines in item.subs),
                 headings=tuple(item.headings),
             )

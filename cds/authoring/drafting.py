@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from cds.authoring.criteria_text import EXCLUSION, INCLUSION, CriterionText
-from cds.authoring.phrases import FACTS, Fact, Found, without_window
+from cds.authoring.phrases import FACTS, Fact, Found, window, without_window
 
 #: Words that ask a person: consent, willingness, judgement.
 _ASKS_A_PERSON = re.compile(
@@ -53,6 +53,8 @@ _OTHERWISE = re.compile(r"\b(?:or|unless|except\w*|if|allowed|permitted|eligible
 _ANY_OF = re.compile(r"\b(?:any of|at least one|one or more|one of|either)\b", re.IGNORECASE)
 
 #: Words that say nothing that a pattern would have to explain.
+#: A longer text is no single criterion, and no pattern is asked of it.
+_LONGEST: Final = 5_000
 #: Words beside a fact that narrow it and ask for nothing else.
 _MODIFIERS: Final = frozenset(json.loads(Path(__file__).with_name("modifiers.json").read_text(encoding="utf-8")))
 _PLAIN: Final = frozenset(json.loads(Path(__file__).with_name("plain-words.json").read_text(encoding="utf-8")))
@@ -63,8 +65,8 @@ class Draft:
     """What stands in the folder for one criterion, or one item of its list.
 
     `expression` is CQL, None where nothing could be drafted; `comment` says what it says, or what is to be written.
-    `defines` are further definitions that the criterion names, by name; `verified_by` are those of them that turn a
-    presumed answer into a verified one. `parts` are the drafts of the list inside the criterion, by definition name.
+    `verified_by` are definitions, by name and CQL, that turn a presumed answer into a verified one; `patterns` the
+    phrases that were recognised. `parts` are the items of the list inside the criterion: name, text and draft of each.
     """
 
     title: str
@@ -81,38 +83,37 @@ def draft(criterion: CriterionText) -> Draft:
     """The draft of a criterion: of its text, or of the items of its list, joined as their introduction says."""
     if not criterion.sub_items:
         return _of_text(criterion.text, criterion.kind)
-    parts = []
+    denied = criterion.kind == INCLUSION and _DENIES.search(criterion.lead) is not None
+    kind = EXCLUSION if denied else criterion.kind
     numbers = [item.number for item in criterion.sub_items]
     numbered = None not in numbers and len(set(numbers)) == len(numbers)
-    for index, item in enumerate(criterion.sub_items, 1):
-        name = f"{criterion.id} {item.number if numbered else index}"
-        parts.append((name, item.text, _of_text(item.text, criterion.kind)))
-    return _of_list(criterion, tuple(parts))
+    parts = tuple(
+        (f"{criterion.id} {item.number if numbered else index}", item.text, _of_text(item.text, kind))
+        for index, item in enumerate(criterion.sub_items, 1)
+    )
+    return _of_list(criterion, kind, denied, parts)
 
 
-def _of_list(criterion: CriterionText, parts: tuple[tuple[str, str, Draft], ...]) -> Draft:
+def _of_list(criterion: CriterionText, kind: str, denied: bool, parts: tuple[tuple[str, str, Draft], ...]) -> Draft:
+    """The items joined. What the introduction of an exclusion says beyond them may narrow it or add to it: open."""
     alone = _of_text(criterion.lead, criterion.kind)
     drafts = [part for _, _, part in parts]
-    either = criterion.kind == EXCLUSION or _ANY_OF.search(criterion.lead)
-    joined = f"\n{'    or' if either else '    and'} ".join(f'"{name}"' for name, _, _ in parts)
-    open_lead = bool(_rest(criterion.lead, ())) or alone.expression is not None
-    if not any(part.expression for part in drafts):
-        return Draft(
-            alone.title,
-            None,
-            alone.assessment,
-            alone.policies,
-            "To be written, from the items of its list below; null until then.",
-            parts=parts,
-        )
+    either = kind == EXCLUSION or _ANY_OF.search(criterion.lead) is not None
+    says_more = bool(_rest(criterion.lead, ())) or alone.expression is not None
+    if not any(part.expression for part in drafts) or (says_more and kind == EXCLUSION):
+        comment = "To be written, from the items of its list below; null until then."
+        return Draft(alone.title, None, alone.assessment, alone.policies, comment, parts=parts)
+    expression = _chained([f'"{name}"' for name, _, _ in parts], "or" if either else "and")
     comment = "Any of the items of its list." if either else "All the items of its list."
-    if open_lead:
-        joined += "\n    or (null as Boolean)" if either else "\n    and (null as Boolean)"
+    if denied:
+        expression, comment = f"not ({expression})", "None of the items of its list."
+    if says_more:
+        expression = _chained([f"({expression})" if either else expression, "(null as Boolean)"], "and")
         comment += " What its introduction says beyond them is not drafted: null."
-    complete = not open_lead and all(part.expression for part in drafts)
+    complete = not says_more and all(part.expression for part in drafts)
     return Draft(
         alone.title,
-        joined,
+        expression,
         "computable" if complete and all(part.assessment == "computable" for part in drafts) else "partial",
         _policies(drafts) if complete else ("unknown",),
         comment,
@@ -131,6 +132,8 @@ def _policies(drafts: Iterable[Draft]) -> tuple[str, ...]:
 def _of_text(text: str, kind: str) -> Draft:
     text = " ".join(text.split())
     title = _title(text)
+    if len(text) > _LONGEST:
+        return _undrafted(text[:_LONGEST], title)
     denied = kind == INCLUSION and _DENIES.search(text) is not None
     # A denied inclusion says what an exclusion says: any of its facts keeps the patient out.
     keeps_out = kind == EXCLUSION or denied
@@ -280,13 +283,15 @@ def _exceptions(text: str, covered: bytearray, first: int) -> Iterable[tuple[int
 def _undrafted(text: str, title: str) -> Draft:
     if _ASKS_A_PERSON.search(text):
         return Draft(title, None, "attestation", ("attest",), "Only a person can say: null, until somebody does.")
+    back = window(text)
+    hint = f'\nIts look-back window begins on {back[0]} (Screening."Within", Screening."Overlaps").' if back else ""
     return Draft(
         title,
         None,
         "partial",
         ("unknown",),
         "To be written: true, false, or null where the record does not decide. Missing data is unknown until then; an\n"
-        "exclusion whose absence is not charted may become presume-absent when this is written.",
+        "exclusion whose absence is not charted may become presume-absent when this is written." + hint,
     )
 
 

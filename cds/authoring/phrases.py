@@ -148,6 +148,9 @@ def _age(text: str, kind: str) -> Iterator[Found]:
         least = found[1].lower() == "minimum"
         title = f"age {number} or more" if least else f"age up to {number}"
         yield _aged(title, _older(number) if least else _younger(number + 1), found.span())
+    if text.startswith("Age groups:"):
+        yield from _age_groups(text)
+        return
     if _ABOUT_AGE.search(text) is None or re.search(r"\b(?:minimum|maximum) age", text, re.IGNORECASE):
         return
     between = _AGE_RANGE.search(text)
@@ -179,6 +182,19 @@ def _age(text: str, kind: str) -> Iterator[Found]:
 
 _JOINS_LIMITS = re.compile(r"\s*(?:years?)?[\s,]*(?:and|but|to|&|,)?\s*", re.IGNORECASE)
 _BIRTH = "Patient.birthDate.value"
+
+
+def _age_groups(text: str) -> Iterator[Found]:
+    """The registry's groups: children up to 17, adults 18 to 64, older adults from 65 on.
+
+    The study's own limits may be narrower, so that a group never lets in by itself.
+    """
+    groups = set(re.findall(r"OLDER_ADULT|(?<!_)ADULT|CHILD", text))
+    words = [] if "CHILD" in groups else [_older(18 if "ADULT" in groups else 65)]
+    if groups and "OLDER_ADULT" not in groups:
+        words.append(_younger(65 if "ADULT" in groups else 18))
+    if groups and words:
+        yield _aged(f"in the registry's age groups {', '.join(sorted(groups))}", " and ".join(words), (0, 0))
 
 
 def _older(years: int) -> str:

@@ -96,6 +96,7 @@ def _of_row(path: Path, columns: list[str], row: Mapping[str, str], number: int)
         collaborators=tuple(part.strip() for part in (value("Collaborators") or "").split("|") if part.strip()),
         sites=tuple(_csv_site(part) for part in (value("Locations") or "").split("|") if part.strip()),
         sex=_code(value("Sex")),
+        age_groups=value("Age"),
         enrollment=int(enrollment) if enrollment and enrollment.isdecimal() else None,
         start=value("Start Date"),
         completion=value("Completion Date"),

@@ -13,6 +13,8 @@ from cds.errors import ContentError
 
 #: A larger file is no record: the registry's longest texts end at 32,000 characters, a page holds 1,000 studies.
 LARGEST: Final = 20_000_000
+#: No text of a record is longer: what is, is no record, and would take minutes to read.
+LONGEST: Final = 100_000
 
 
 def read_record(path: Path, nct: str | None = None) -> Record:
@@ -21,6 +23,18 @@ def read_record(path: Path, nct: str | None = None) -> Record:
     `nct` chooses one study of a page or a download that holds several. Raises ContentError, with file and line, for
     what is no record, is cut off, is too large, or is not UTF-8, and where a choice is needed.
     """
+    record = _read(path, nct)
+    for one in (*record.texts, record.eligibility):
+        if one is not None and len(one.value) > LONGEST:
+            raise ContentError(
+                f"the {one.place.field} has {len(one.value):,} characters; a record's has at most {LONGEST:,}",
+                where=str(path) if one.place.line is None else f"{path}:{one.place.line}",
+                remedy="give one record, as the registry has it",
+            )
+    return record
+
+
+def _read(path: Path, nct: str | None) -> Record:
     content, text = _decoded(path)
     if text.lstrip()[:1] in ("{", "["):
         return read_json(path, content, text, nct)

@@ -49,6 +49,8 @@ def read_text(path: Path, content: bytes, text: str, nct: str | None) -> Record:
             where=f"{path}:{at + 1}",
             remedy="download the record again, or add the missing line",
         )
+    if not lines[0].strip():
+        raise ContentError("the first line, the title, is empty", where=f"{path}:1", remedy="download the record again")
     name = path.name
     primary, then = _outcome_lines(lines, at + 1)
     secondary, last = _outcome_lines(lines, then)
@@ -162,4 +164,4 @@ def _outcome(kind: str, cell: str, place: Place) -> Outcome:
     measure = cell[: ends[1] - 2].strip()
     description = cell[ends[1] : ends[frame_at] - 2].strip() if frame_at > 1 else ""
     frame = _OF_TIME.sub("", cell[ends[frame_at] :].strip(), count=1) if frame_at < len(parts) else ""
-    return Outcome(kind, measure, description or None, frame or None, cell, place)
+    return Outcome(kind, measure or cell, description or None, frame or None, cell, place)

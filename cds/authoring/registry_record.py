@@ -87,7 +87,8 @@ class Record:
 
     `form` is ``text``, ``json`` or ``csv``; `name` the local name of the file; `original` its bytes (of a page or a
     download of several studies: this one alone). `eligibility` is the list of criteria as written, None where the
-    record came without it; `description` is what stands beside it. `status` and `phases` are the registry's codes.
+    record came without it; `description` is what stands beside it. `status` and `phases` are the registry's codes,
+    `age_groups` its words (``ADULT, OLDER_ADULT``), which the CSV download has in place of ages.
     """
 
     form: str
@@ -114,6 +115,7 @@ class Record:
     sex: str | None = None
     minimum_age: str | None = None
     maximum_age: str | None = None
+    age_groups: str | None = None
     enrollment: int | None = None
     start: str | None = None
     completion: str | None = None

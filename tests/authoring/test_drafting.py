@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_translate import CACHE, node
 
 from cds.authoring.criteria_text import CriterionText, SubItem
 from cds.authoring.drafting import draft
 from cds.authoring.phrases import window
+from cds.authoring.translate import translate
 
 DRAFTS = json.loads((Path(__file__).parent / "data" / "drafts.json").read_text(encoding="utf-8"))
 COMMON = Path(__file__).resolve().parents[2] / "plandefinitions" / "shared" / "CommonCriteria.cql"
@@ -38,6 +41,19 @@ def test_drafts_name_what_the_shared_library_defines() -> None:
     assert len(named) > 30
 
 
+@node
+def test_every_draft_is_cql(tmp_path: Path) -> None:
+    """All drafted expressions, in one library, translate without a message."""
+    shutil.copytree(COMMON.parent, tmp_path / "shared", ignore=shutil.ignore_patterns("valuesets"))
+    defines = [f'define "D{index}": {case["cql"]}' for index, case in enumerate(DRAFTS) if case["cql"]]
+    head = ["library Drafts", "using FHIR version '4.0.1'", "include FHIRHelpers version '4.0.1'"]
+    head += ["include Screening version '1.0.0'", "include CommonCriteria version '1.0.0'", "context Patient"]
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "Drafts.cql").write_text("\n".join([*head, *defines]), encoding="utf-8")
+    (result,) = translate([tmp_path / "drafts"], CACHE)
+    assert [str(message) for message in result.messages] == []
+
+
 def test_nothing_that_is_not_drafted_is_presumed() -> None:
     """An exclusion of which a part is open, or all, is unknown where nothing is on record: never presumed clear."""
     for case in DRAFTS:
@@ -45,25 +61,39 @@ def test_nothing_that_is_not_drafted_is_presumed() -> None:
             assert case["policies"] in (["unknown"], ["attest"])
 
 
-def test_a_list_is_joined_as_its_introduction_says() -> None:
-    every = draft(
-        criterion("Adequate organ function:", "inclusion", ("Hemoglobin ≥ 90 g/L", "Platelets ≥ 100 × 10^9/L"))
-    )
-    assert every.expression is not None
-    assert every.expression.split() == ['"X1', '1"', "and", '"X1', '2"']
-    either = draft(criterion("At least one of the following:", "inclusion", ("ECOG 0-1", "KPS ≥ 80")))
-    assert either.expression is not None
-    assert " or " in " ".join(either.expression.split())
-    out = draft(criterion("Any of the following:", "exclusion", ("HIV infection", "Gout")))
-    assert out.expression is not None
-    assert (out.policies, out.assessment) == (("unknown",), "partial")
-    assert [part.expression is None for _, _, part in out.parts] == [False, True]
+#: Kind, introduction and items of a list; how they are joined (A, B are the items), and what is presumed.
+JOINED = [
+    (
+        "inclusion",
+        "Adequate organ function:",
+        ["Hemoglobin ≥ 90 g/L", "Platelets ≥ 100 × 10^9/L"],
+        "A and B",
+        "unknown",
+    ),
+    ("inclusion", "At least one of the following:", ["ECOG 0-1", "KPS ≥ 80"], "A or B", "unknown"),
+    ("inclusion", "Patients with gout must have:", ["ECOG 0-1", "Adults"], "A and B and (null as Boolean)", "unknown"),
+    ("inclusion", "With gout, any of:", ["ECOG 0-1", "KPS ≥ 80"], "(A or B) and (null as Boolean)", "unknown"),
+    ("inclusion", "None of these, no:", ["HIV infection", "Hepatitis C"], None, "unknown"),
+    ("inclusion", "No history of:", ["HIV infection", "Hepatitis C"], "not (A or B)", "presume-absent"),
+    ("inclusion", "Able to work:", ["Gout", "Asthma"], None, "unknown"),
+    ("exclusion", "Any of the following:", ["HIV infection", "Gout"], "A or B", "unknown"),
+    ("exclusion", "Any of the following:", ["HIV infection", "Hepatitis C"], "A or B", "presume-absent"),
+    ("exclusion", "Liver metastases with:", ["ALT > 5 × ULN", "HIV infection"], None, "unknown"),
+    ("exclusion", "Inadequate laboratory values:", ["ANC < 1.5 × 10^9/L", "Hemoglobin < 90 g/L"], "A or B", "unknown"),
+]
 
 
-def test_what_an_introduction_adds_is_open() -> None:
-    made = draft(criterion("Patients with gout must have:", "inclusion", ("Hemoglobin ≥ 90 g/L",)))
-    assert made.expression is not None
-    assert made.expression.endswith("and (null as Boolean)")
+@pytest.mark.parametrize(("kind", "lead", "items", "joined", "policy"), JOINED)
+def test_a_list_is_joined_as_its_introduction_says(
+    kind: str, lead: str, items: list[str], joined: str | None, policy: str
+) -> None:
+    made = draft(criterion(lead, kind, tuple(items)))
+    names = joined and joined.replace("A", '"X1 1"').replace("B ", '"X1 2" ').replace("B)", '"X1 2")')
+    if names and names.endswith("B"):
+        names = names[:-1] + '"X1 2"'
+    assert (" ".join(made.expression.split()) if made.expression else None) == names
+    assert [name for name, _, _ in made.parts] == ["X1 1", "X1 2"]
+    assert made.policies == (policy,)
 
 
 @pytest.mark.parametrize(

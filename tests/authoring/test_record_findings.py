@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import CONTENT
+from made import CONTENT, TODAY
 
+from cds.authoring.draft_trial import draft_trial, trial_criteria
 from cds.authoring.record_findings import RecordFinding, record_findings
 from cds.authoring.record_reading import read_record
-from cds.authoring.scaffold import known_drugs, trial_criteria
+from cds.authoring.scaffold import known_drugs
 
 RECORDS = Path(__file__).parent / "records"
 ERRORS: dict[str, dict[str, list[Any]]] = json.loads(
@@ -88,6 +89,15 @@ def test_rule(text: str, rule: str, tmp_path: Path) -> None:
     path = tmp_path / "record.txt"
     path.write_text(f"Imaginimab in cancer\nImaginimab 10 mg/kg is given.\nLung Cancer\n{text}\n", encoding="utf-8")
     assert rule in [one.rule for one in found(path)]
+
+
+def test_a_list_that_names_no_disease_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "record.txt"
+    text = "T\nS\nLung Cancer\nDRUG: x\nOS, 1 year\n\nD\n\nInclusion Criteria:\n1. Adults\nExclusion Criteria:\n1. HIV"
+    path.write_text(text, encoding="utf-8")
+    trial = draft_trial(read_record(path), "any-trial", TODAY)
+    assert trial.disease is None
+    assert trial.findings[-1].rule == "no-disease-criterion"
 
 
 def test_a_faultless_record_has_no_finding_but_what_it_does_not_hold(tmp_path: Path) -> None:

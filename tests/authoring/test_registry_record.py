@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fhir.resources.R4B.plandefinition import PlanDefinition
+from fhir.resources.R4B.researchstudy import ResearchStudy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds.authoring import record_reading
+from cds.authoring.draft_plan import plan_definition
+from cds.authoring.draft_study import research_study
+from cds.authoring.draft_trial import draft_trial
 from cds.authoring.record_reading import read_record
 from cds.authoring.registry_record import Record, unescaped
-from cds.authoring.scaffold import plan_definition
 from cds.errors import ContentError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +152,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "html": (b"<!DOCTYPE html>\n<html>Not found</html>\n", r":1: is no registry record"),
     "pdf": (b"%PDF-1.7\n%abc\n", r":1: is no registry record"),
     "without a summary": ("\n".join([LINES[0], *LINES[2:]]).encode(), r":3: the interventions come too early"),
+    "without a title": ("\n".join(["", *LINES[1:]]).encode(), r":1: the first line, the title, is empty"),
     "cut after the interventions": ("\n".join(LINES[:4]).encode(), r":4: is cut off"),
     "cut after the primary outcomes": ("\n".join(LINES[:5]).encode(), r":5: is cut off"),
     "cut JSON": (json.dumps(STUDY, indent=1).encode()[:900], r":\d+: is cut off in the middle of its JSON"),
@@ -192,6 +197,13 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
         read_record(RECORDS / "fictional.json")
 
 
+def test_a_text_that_no_record_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "record.txt"
+    path.write_text(TEXT + "\n* one more" * 10_000, encoding="utf-8")
+    with pytest.raises(ContentError, match=r":11: the eligibility has [\d,]+ characters"):
+        read_record(path)
+
+
 def paths(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The paths to every value in a JSON tree."""
     found = [path] if path else []
@@ -206,7 +218,7 @@ JUNK = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(paths(STUDY)), JUNK), min_size=1, max_size=4))
 def test_spoiled_json_is_a_record_or_a_named_error(
     tmp_path_factory: pytest.TempPathFactory, spoils: list[tuple[tuple[Any, ...], Any]]
@@ -225,7 +237,7 @@ def test_spoiled_json_is_a_record_or_a_named_error(
     _made_or_refused(file)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.integers(0, len(TEXT)), st.integers(0, 400), st.sampled_from(["", "|", "\n", "1. ", "DRUG: ", "("]))
 def test_spoiled_text_is_a_record_or_a_named_error(
     tmp_path_factory: pytest.TempPathFactory, at: int, length: int, put: str
@@ -241,4 +253,6 @@ def _made_or_refused(file: Path) -> None:
     except ContentError:
         return
     assert isinstance(record, Record)
-    assert plan_definition(record, "any-trial", date(2026, 11, 20))["status"] == "draft"
+    trial = draft_trial(record, "any-trial", date(2026, 11, 20))
+    PlanDefinition.model_validate(plan_definition(trial))
+    ResearchStudy.model_validate(research_study(trial))

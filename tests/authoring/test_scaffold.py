@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from made import CONTENT, OURS, TODAY, classes, criteria, differences, make, outcomes, read, values
 from test_translate import CACHE, node
 
+from cds.authoring.draft_plan import plan_definition
+from cds.authoring.draft_trial import draft_trial, record_files
 from cds.authoring.record_reading import read_record
 from cds.authoring.registry_record import Place, Record, Text, unescaped
-from cds.authoring.scaffold import make_trial, plan_definition, record_files
+from cds.authoring.scaffold import make_trial
 from cds.authoring.translate import translate
 from cds.errors import ContentError
 from cds.fhir.record import PatientRecord
@@ -114,7 +116,7 @@ def test_every_sign_of_any_list_is_in_some_action_in_order(inclusion: list[str],
     text = "\n".join(["Inclusion Criteria:", *inclusion, "Exclusion Criteria:", *exclusion])
     place = Place("record.txt", "eligibility", 1)
     record = Record("text", "record", b"", Text("Title", place), eligibility=Text(text, place))
-    assert signs(plan_text(plan_definition(record, "any-trial", TODAY))) == signs(text)
+    assert signs(plan_text(plan_definition(draft_trial(record, "any-trial", TODAY)))) == signs(text)
 
 
 # ------------------------------------------------------------------------------------------------ what is in a folder
@@ -165,7 +167,10 @@ def test_the_three_forms_say_the_same(made: Path) -> None:
     in_json = {one: {**values, "text": values["text"].replace("≥", ">=")} for one, values in texts["json"].items()}
     in_text = {one: {**values, "text": values["text"].replace("≥", ">=")} for one, values in texts["txt"].items()}
     assert in_json == in_text
-    assert list(texts["csv"]) == ["C1"]
+    assert {one: values["text"] for one, values in texts["csv"].items()} == {
+        "C1": "Non-Small Cell Lung Cancer",
+        "R1": "Age groups: ADULT, OLDER_ADULT",
+    }
     for form, _ in FORMS:
         study = read(made / f"fictional-{form}" / "research-study.json")
         assert [one["text"] for one in study["condition"]] == ["Non-Small Cell Lung Cancer"]
