@@ -26,7 +26,6 @@ class Cell:
     value: str
     asserted: bool
     differs: bool
-    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +77,30 @@ class Ran:
         criteria = [(one.id, one.title) for one in self.trial.criteria]
         if any(outcome.case and outcome.case.conversion for outcome in self.outcomes):
             criteria += [(one.id, one.title) for one in self.trial.conversion]
-        return (self._row(None, STATUS, "the trial's status"), *(self._row(id_, id_, title) for id_, title in criteria))
+        given = [outcome.outcomes(self.trial.id) for outcome in self.outcomes]
+        rows = [Row(STATUS, "the trial's status", tuple(map(self._status, self.outcomes)))]
+        for criterion, title in criteria:
+            cells = (
+                self._cell(outcome, criterion, own.get(criterion))
+                for outcome, own in zip(self.outcomes, given, strict=True)
+            )
+            rows.append(Row(criterion, title, tuple(cells)))
+        return tuple(rows)
 
-    def _row(self, criterion: str | None, name: str, title: str) -> Row:
-        return Row(name, title, tuple(self._cell(outcome, criterion) for outcome in self.outcomes))
+    def _status(self, outcome: CaseOutcome) -> Cell:
+        if outcome.case is None or outcome.problem:
+            return Cell(ERROR, False, True)
+        value = outcome.answers.get(self.trial.id, {}).get(STATUS, "")
+        return Cell(value, STATUS in outcome.case.trials.get(self.trial.id, {}), self._differs(outcome, None))
 
-    def _cell(self, outcome: CaseOutcome, criterion: str | None) -> Cell:
-        trial = self.trial.id
-        if outcome.case is None or outcome.problem or trial not in outcome.answers:
-            return Cell(ERROR if criterion is None else "", False, outcome.problem is not None and criterion is None)
-        differs = any(one.trial == trial and one.criterion == criterion for one in outcome.differences)
-        if criterion is None:
-            asserted = STATUS in outcome.case.trials.get(trial, {})
-            return Cell(outcome.answers[trial][STATUS], asserted, differs)
-        given = outcome.outcomes(trial).get(criterion)
-        asserted = criterion in outcome.case.asserted(trial)
-        return Cell(given["outcome"], asserted, differs, given.get("basis", "")) if given else Cell("", False, False)
+    def _cell(self, outcome: CaseOutcome, criterion: str, given: Json | None) -> Cell:
+        if outcome.case is None or given is None:
+            return Cell("", False, False)
+        asserted = criterion in outcome.case.asserted(self.trial.id)
+        return Cell(given["outcome"], asserted, self._differs(outcome, criterion))
+
+    def _differs(self, outcome: CaseOutcome, criterion: str | None) -> bool:
+        return any(one.trial == self.trial.id and one.criterion == criterion for one in outcome.differences)
 
     @cached_property
     def told(self) -> tuple[Told, ...]:

@@ -95,6 +95,8 @@ def cases_command(
         raise click.UsageError("--name, --now, --first-dose and --yes go with --record")
     suites = usable(lambda: [Suite.load(root, trial) for root, trial in trials])
     suites = [_chosen(suite, patterns) for suite in suites]
+    if patterns and not any(suite.cases for suite in suites):
+        raise click.UsageError(f"no case is called {' or '.join(patterns)}")
     wants_coverage = covering or gaps or min_coverage is not None or page is not None
     results = usable(lambda: [run(suite, covered=wants_coverage) for suite in suites])
     if form == "json":
@@ -188,10 +190,13 @@ def _watch(trials: list[tuple[Path, str]], path: Path | None) -> None:
 
         return quick(suite, records, first) if path is None else run(suite, covered=True, records=records)
 
+    latest: dict[str, Ran] = {}
+
     def show(found: Round) -> None:
         _print_round(found)
-        if path is not None and found.results:
-            _write_page(path, found.results)
+        latest.update((result.trial.id, result) for result in found.results)
+        if path is not None and latest:
+            _write_page(path, list(latest.values()))
 
     with Translator(environment().cache) as translator:
         try:

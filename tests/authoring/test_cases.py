@@ -278,6 +278,7 @@ def test_too_little_coverage_fails(trials: Path) -> None:
 
 def test_cases_are_chosen_by_name(trials: Path) -> None:
     assert "2 cases, 2 as expected" in cds(trials, "--case", "without-*").output
+    assert cds(trials, "--case", "nobody").exit_code == 2
 
 
 def test_gaps_are_printed_with_their_place(trials: Path) -> None:
