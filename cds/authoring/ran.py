@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from cds.authoring.cases import CaseOutcome, Difference, Explainer, Records, Suite, own_libraries
+from cds.authoring.cases import CaseOutcome, Difference, Explainer, Kept, Records, Suite, own_libraries
 from cds.authoring.coverage import LibraryCoverage, coverage
 from cds.trials.catalog import Trial
 
@@ -146,11 +146,19 @@ def _case_json(trial: str, outcome: CaseOutcome, told: Told | None) -> Json:
     return found
 
 
-def run(suite: Suite, *, covered: bool = False, records: Records | None = None, asserted_only: bool = False) -> Ran:
+def run(
+    suite: Suite,
+    *,
+    covered: bool = False,
+    records: Records | None = None,
+    kept: Kept | None = None,
+    asserted_only: bool = False,
+) -> Ran:
     """Runs all cases of a trial, and if `covered` says what of the CQL they cover.
 
-    With `asserted_only` what no case expects anything of is left out: the differences are the same, and sooner there.
+    With `kept` what has not changed since the last time is not run again; with `asserted_only` what no case expects
+    anything of is left out. The differences are the same, and sooner there.
     """
     records = records or Records()
-    outcomes = tuple(suite.run(records, asserted_only=asserted_only))
+    outcomes = tuple(suite.run(records, kept, asserted_only=asserted_only))
     return Ran(suite, outcomes, coverage(suite, records) if covered else (), records)

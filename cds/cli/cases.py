@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from cds.authoring.cases import CaseOutcome, Difference, Records, Suite
+    from cds.authoring.cases import CaseOutcome, Difference, Kept, Records, Suite
     from cds.authoring.coverage import LibraryCoverage
     from cds.authoring.ran import Ran
     from cds.authoring.recorded_case import NewCase
@@ -185,10 +185,10 @@ def _watch(trials: list[tuple[Path, str]], path: Path | None) -> None:
     from cds.authoring.translate import Translator
     from cds.authoring.watch import polled, quick, watch
 
-    def play(suite: Suite, records: Records, first: bool) -> Ran:
+    def play(suite: Suite, records: Records, kept: Kept, first: bool) -> Ran:
         from cds.authoring.ran import run
 
-        return quick(suite, records, first) if path is None else run(suite, covered=True, records=records)
+        return quick(suite, records, kept, first) if path is None else run(suite, covered=True, records=records)
 
     latest: dict[str, Ran] = {}
 
