@@ -26,7 +26,7 @@ from cds.authoring.explain import because, explain
 from cds.authoring.fingerprint import fingerprints
 from cds.elm import Evaluation, Libraries, Library
 from cds.elm.trace import TracedEvaluation, traced
-from cds.errors import CdsError, ContentError, EvaluationError
+from cds.errors import CdsError, ContentError, EvaluationError, RecordError
 from cds.fhir.record import PatientRecord
 from cds.trials.apply import evaluate_record, match
 from cds.trials.catalog import SHARED, Catalog, Trial
@@ -205,7 +205,7 @@ class Records:
         self._held: dict[Path, tuple[tuple[int, int, datetime], PatientRecord]] = {}
 
     def of(self, case: Case) -> PatientRecord:
-        """The patient of a case. Raises RecordError or ContentError where the file holds none."""
+        """The patient of a case. Raises ContentError where the file holds none."""
         try:
             state = case.bundle.stat()
             key = (state.st_mtime_ns, state.st_size, case.now)
@@ -215,9 +215,7 @@ class Records:
                 held = self._held[case.bundle] = (key, record)
         except OSError as error:
             raise ContentError(f"cannot be read: {error.strerror}", where=str(case.bundle)) from error
-        except CdsError as error:
-            if isinstance(error, ContentError):
-                raise
+        except RecordError as error:
             raise ContentError(str(error), where=str(case.bundle)) from error
         return held[1]
 
@@ -339,6 +337,8 @@ def _json(path: Path) -> Any:
         return orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise ContentError(f"is no JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from error
+    except OSError as error:
+        raise ContentError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
 # ---------------------------------------------------------------- comparing
