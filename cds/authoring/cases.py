@@ -23,12 +23,13 @@ from typing import Any, Final
 import orjson
 
 from cds.authoring.explain import because, explain
+from cds.authoring.fingerprint import fingerprints
 from cds.elm import Evaluation, Libraries, Library
 from cds.elm.trace import TracedEvaluation, traced
-from cds.errors import CdsError, ContentError, EvaluationError
+from cds.errors import CdsError, ContentError, EvaluationError, RecordError
 from cds.fhir.record import PatientRecord
 from cds.trials.apply import evaluate_record, match
-from cds.trials.catalog import Catalog, Trial
+from cds.trials.catalog import SHARED, Catalog, Trial
 from cds.trials.eligibility import Outcome, Status, as_json
 
 Json = dict[str, Any]
@@ -133,20 +134,33 @@ class Suite:
         active = {one.id: replace(one, status="active") for one in catalog}
         return cls(folder, active[trial], replace(catalog, trials=active), cases)
 
-    def run(self, records: Records | None = None, *, asserted_only: bool = False) -> Iterator[CaseOutcome]:
+    def run(
+        self, records: Records | None = None, kept: Kept | None = None, *, asserted_only: bool = False
+    ) -> Iterator[CaseOutcome]:
         """What comes of each case, in order. `records` keeps the patients for the next time.
 
-        With `asserted_only` the criteria alone of which a case expects something are answered.
+        With `kept` a case is not run again while nothing changes of what it expects something of; what it says of the
+        rest may then be out of date. With `asserted_only` the rest is not answered at all.
         """
         records = records or Records()
+        if kept is not None:
+            kept.begin(self)
         for case in self.cases:
             if isinstance(case, Broken):
                 yield CaseOutcome(case.name, problem=case.problem)
                 continue
-            try:
-                yield self._outcome(case, records.of(case), self._asserted(case) if asserted_only else self.catalog)
-            except CdsError as error:
-                yield CaseOutcome(case.name, case=case, problem=str(error))
+            found = kept.outcome(case) if kept is not None else None
+            if found is None:
+                found = self._run(case, records, self._asserted(case) if asserted_only else self.catalog)
+            if kept is not None:
+                kept.keep(case, found)
+            yield found
+
+    def _run(self, case: Case, records: Records, catalog: Catalog) -> CaseOutcome:
+        try:
+            return self._outcome(case, records.of(case), catalog)
+        except CdsError as error:
+            return CaseOutcome(case.name, case=case, problem=str(error))
 
     def _asserted(self, case: Case) -> Catalog:
         """The catalog with no more criteria than a case expects something of; a status follows from all of them."""
@@ -191,7 +205,7 @@ class Records:
         self._held: dict[Path, tuple[tuple[int, int, datetime], PatientRecord]] = {}
 
     def of(self, case: Case) -> PatientRecord:
-        """The patient of a case. Raises RecordError or ContentError where the file holds none."""
+        """The patient of a case. Raises ContentError where the file holds none."""
         try:
             state = case.bundle.stat()
             key = (state.st_mtime_ns, state.st_size, case.now)
@@ -201,11 +215,39 @@ class Records:
                 held = self._held[case.bundle] = (key, record)
         except OSError as error:
             raise ContentError(f"cannot be read: {error.strerror}", where=str(case.bundle)) from error
-        except CdsError as error:
-            if isinstance(error, ContentError):
-                raise
+        except RecordError as error:
             raise ContentError(str(error), where=str(case.bundle)) from error
         return held[1]
+
+
+class Kept:
+    """The outcomes of cases, kept while nothing that they rest on changes: the logic, the patient, what is expected."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[object, CaseOutcome]] = {}
+        self._logic: Mapping[tuple[str, str], str] = {}
+
+    def begin(self, suite: Suite) -> None:
+        """Looks at the logic of the suite that is run next."""
+        root = suite.folder.parent
+        self._logic = fingerprints(suite.catalog, [root / SHARED, *(root / trial for trial in suite.catalog.trials)])
+
+    def outcome(self, case: Case) -> CaseOutcome | None:
+        """The outcome of the last time; None where something has changed since."""
+        state, found = self._held.get(case.name, (None, None))
+        return found if state == self._state(case) else None
+
+    def keep(self, case: Case, outcome: CaseOutcome) -> None:
+        """Keeps an outcome for the next time."""
+        self._held[case.name] = (self._state(case), outcome)
+
+    def _state(self, case: Case) -> object:
+        asserted = {
+            key: text
+            for key, text in self._logic.items()
+            if key[1] in case.asserted(key[0]) or set(case.trials.get(key[0], ())) - {"criteria"}
+        }
+        return case, case.bundle.stat().st_mtime_ns if case.bundle.is_file() else None, asserted
 
 
 # ---------------------------------------------------------------- reading
@@ -295,6 +337,8 @@ def _json(path: Path) -> Any:
         return orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise ContentError(f"is no JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from error
+    except OSError as error:
+        raise ContentError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
 # ---------------------------------------------------------------- comparing

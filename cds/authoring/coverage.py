@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from cds.authoring.cases import Case, Records, Suite, own_libraries
+from cds.authoring.fingerprint import cql_of, reached, rests_on
 from cds.elm import Definition, Evaluation, Libraries
 from cds.elm.compiler import PATIENT_CONTEXTS
 from cds.elm.covering import FAILED, FALSE, NULL, OTHER, TRUE, CoveredNode, covering
-from cds.elm.library import Body, Function
+from cds.elm.library import Function
 from cds.errors import CdsError, EvaluationError
 from cds.trials.apply import evaluate_record
-from cds.trials.catalog import Logic
 
 Json = dict[str, Any]
 Place = tuple[int, int]
@@ -222,36 +222,23 @@ def _play(suite: Suite, case: Case, records: Records, libraries: Libraries) -> N
         if "status" in case.trials.get(trial.id, {}):
             asserted |= {criterion.id for criterion in trial.disease_criteria}
         for criterion in asserted & set(trial.logic):
-            for definition in _definitions(trial.logic[criterion]):
+            for definition in rests_on(trial.logic[criterion]):
                 with suppress(EvaluationError):
                     evaluation.evaluate(definition.library.id, definition.name)
 
 
-def _definitions(logic: Logic) -> Iterator[Definition]:
-    yield logic.answer
-    if logic.applies is not None:
-        yield logic.applies
-    yield from (*logic.facts, *logic.shown, *logic.verifying)
-
-
-def _reached(suite: Suite, libraries: Libraries) -> set[object]:
+def _reached(suite: Suite, libraries: Libraries) -> set[Definition | Function]:
     """The definitions and functions that the trial's criteria rest on."""
-    found: set[object] = set()
-    waiting: list[Definition | Function] = [
+    return reached(
         libraries[definition.library.id].definition(definition.name)
         for logic in suite.trial.logic.values()
-        for definition in _definitions(logic)
-    ]
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            body: Body = one.body
-            waiting += [*body.references, *body.calls]
-    return found
+        for definition in rests_on(logic)
+    )
 
 
-def _by_library(nodes: Iterable[CoveredNode], whole: set[str], reached: set[object]) -> Iterator[LibraryCoverage]:
+def _by_library(
+    nodes: Iterable[CoveredNode], whole: set[str], reached: set[Definition | Function]
+) -> Iterator[LibraryCoverage]:
     owners: dict[str, dict[Any, list[CoveredNode]]] = {}
     for node in nodes:
         owner = node.owner
@@ -259,8 +246,7 @@ def _by_library(nodes: Iterable[CoveredNode], whole: set[str], reached: set[obje
         if owner in reached or (stated and owner.library.id in whole):
             owners.setdefault(owner.library.id, {}).setdefault(owner, []).append(node)
     for name, given in owners.items():
-        source = Path(next(iter(given)).library.source)
-        path = source.with_name(source.name.removesuffix(".json").removesuffix(".elm") + ".cql")
+        path = cql_of(next(iter(given)).library)
         defines = [_define(owner, own, owner in reached) for owner, own in given.items()]
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         yield LibraryCoverage(name, path, text, tuple(sorted(defines, key=lambda define: define.line)))

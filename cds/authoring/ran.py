@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from cds.authoring.cases import CaseOutcome, Difference, Explainer, Records, Suite, own_libraries
+from cds.authoring.cases import CaseOutcome, Difference, Explainer, Kept, Records, Suite, own_libraries
 from cds.authoring.coverage import LibraryCoverage, coverage
 from cds.trials.catalog import Trial
 
@@ -26,7 +26,6 @@ class Cell:
     value: str
     asserted: bool
     differs: bool
-    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +77,30 @@ class Ran:
         criteria = [(one.id, one.title) for one in self.trial.criteria]
         if any(outcome.case and outcome.case.conversion for outcome in self.outcomes):
             criteria += [(one.id, one.title) for one in self.trial.conversion]
-        return (self._row(None, STATUS, "the trial's status"), *(self._row(id_, id_, title) for id_, title in criteria))
+        given = [outcome.outcomes(self.trial.id) for outcome in self.outcomes]
+        rows = [Row(STATUS, "the trial's status", tuple(map(self._status, self.outcomes)))]
+        for criterion, title in criteria:
+            cells = (
+                self._cell(outcome, criterion, own.get(criterion))
+                for outcome, own in zip(self.outcomes, given, strict=True)
+            )
+            rows.append(Row(criterion, title, tuple(cells)))
+        return tuple(rows)
 
-    def _row(self, criterion: str | None, name: str, title: str) -> Row:
-        return Row(name, title, tuple(self._cell(outcome, criterion) for outcome in self.outcomes))
+    def _status(self, outcome: CaseOutcome) -> Cell:
+        if outcome.case is None or outcome.problem:
+            return Cell(ERROR, False, True)
+        value = outcome.answers.get(self.trial.id, {}).get(STATUS, "")
+        return Cell(value, STATUS in outcome.case.trials.get(self.trial.id, {}), self._differs(outcome, None))
 
-    def _cell(self, outcome: CaseOutcome, criterion: str | None) -> Cell:
-        trial = self.trial.id
-        if outcome.case is None or outcome.problem or trial not in outcome.answers:
-            return Cell(ERROR if criterion is None else "", False, outcome.problem is not None and criterion is None)
-        differs = any(one.trial == trial and one.criterion == criterion for one in outcome.differences)
-        if criterion is None:
-            asserted = STATUS in outcome.case.trials.get(trial, {})
-            return Cell(outcome.answers[trial][STATUS], asserted, differs)
-        given = outcome.outcomes(trial).get(criterion)
-        asserted = criterion in outcome.case.asserted(trial)
-        return Cell(given["outcome"], asserted, differs, given.get("basis", "")) if given else Cell("", False, False)
+    def _cell(self, outcome: CaseOutcome, criterion: str, given: Json | None) -> Cell:
+        if outcome.case is None or given is None:
+            return Cell("", False, False)
+        asserted = criterion in outcome.case.asserted(self.trial.id)
+        return Cell(given["outcome"], asserted, self._differs(outcome, criterion))
+
+    def _differs(self, outcome: CaseOutcome, criterion: str | None) -> bool:
+        return any(one.trial == self.trial.id and one.criterion == criterion for one in outcome.differences)
 
     @cached_property
     def told(self) -> tuple[Told, ...]:
@@ -139,11 +146,19 @@ def _case_json(trial: str, outcome: CaseOutcome, told: Told | None) -> Json:
     return found
 
 
-def run(suite: Suite, *, covered: bool = False, records: Records | None = None, asserted_only: bool = False) -> Ran:
+def run(
+    suite: Suite,
+    *,
+    covered: bool = False,
+    records: Records | None = None,
+    kept: Kept | None = None,
+    asserted_only: bool = False,
+) -> Ran:
     """Runs all cases of a trial, and if `covered` says what of the CQL they cover.
 
-    With `asserted_only` what no case expects anything of is left out: the differences are the same, and sooner there.
+    With `kept` what has not changed since the last time is not run again; with `asserted_only` what no case expects
+    anything of is left out. The differences are the same, and sooner there.
     """
     records = records or Records()
-    outcomes = tuple(suite.run(records, asserted_only=asserted_only))
+    outcomes = tuple(suite.run(records, kept, asserted_only=asserted_only))
     return Ran(suite, outcomes, coverage(suite, records) if covered else (), records)

@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from cds.authoring.cases import CASES, Records, Suite
+from cds.authoring.cases import CASES, Kept, Records, Suite
 from cds.authoring.ran import Ran, run
 from cds.authoring.translate import Message, Translation, stale
 from cds.errors import CdsError
@@ -23,8 +25,8 @@ from cds.trials.catalog import SHARED
 #: A trial by its content folder and id.
 Place = tuple[Path, str]
 Translate = Callable[[Iterable[Path]], list[Translation]]
-#: Runs a trial's cases; the second argument says whether it is the first time.
-Play = Callable[[Suite, Records, bool], Ran]
+#: Runs a trial's cases with what is kept of the last time; the last argument says whether it is the first.
+Play = Callable[[Suite, Records, Kept, bool], Ran]
 
 _ELM: Final = ".elm.json"
 _CQL: Final = ".cql"
@@ -44,9 +46,9 @@ class Round:
     seconds: float
 
 
-def quick(suite: Suite, records: Records, first: bool) -> Ran:
-    """The first time all is run; then what the cases expect something of."""
-    return run(suite, records=records, asserted_only=not first)
+def quick(suite: Suite, records: Records, kept: Kept, first: bool) -> Ran:
+    """The first time all is run; then what has changed, of what the cases expect something of."""
+    return run(suite, records=records, kept=kept, asserted_only=not first)
 
 
 def watch(
@@ -57,16 +59,33 @@ def watch(
     play: Play = quick,
 ) -> None:
     """Runs all trials, and then of each of the `changes` those that it concerns, until they end; shows each round."""
-    records: dict[Place, Records] = {trial: Records() for trial in trials}
+    held = {trial: (Records(), Kept()) for trial in trials}
 
-    def once(changed: Sequence[Path], concerned: Sequence[Place]) -> Round:
-        return _round(changed, concerned, translate, lambda suite, trial: play(suite, records[trial], not changed))
+    def once(changed: Sequence[Path], concerned: Sequence[Place]) -> None:
+        def play_one(suite: Suite, trial: Place) -> Ran:
+            return play(suite, *held[trial], not changed)
 
-    show(once((), trials))
+        with _tidied_up_later():
+            show(_round(changed, concerned, translate, play_one))
+
+    once((), trials)
     for changed in changes:
         concerned = [trial for trial in trials if any(concerns(path, trial) for path in changed)]
         if concerned:
-            show(once(sorted(changed), concerned))
+            once(sorted(changed), concerned)
+
+
+@contextmanager
+def _tidied_up_later() -> Iterator[None]:
+    """While open, Python looks for no garbage, and then once: a round makes a catalog, and ends the one before."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+            gc.collect()
 
 
 def concerns(path: Path, trial: Place) -> bool:

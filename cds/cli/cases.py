@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from cds.authoring.cases import CaseOutcome, Difference, Records, Suite
+    from cds.authoring.cases import CaseOutcome, Difference, Kept, Records, Suite
     from cds.authoring.coverage import LibraryCoverage
     from cds.authoring.ran import Ran
     from cds.authoring.recorded_case import NewCase
@@ -95,6 +95,8 @@ def cases_command(
         raise click.UsageError("--name, --now, --first-dose and --yes go with --record")
     suites = usable(lambda: [Suite.load(root, trial) for root, trial in trials])
     suites = [_chosen(suite, patterns) for suite in suites]
+    if patterns and not any(suite.cases for suite in suites):
+        raise click.UsageError(f"no case is called {' or '.join(patterns)}")
     wants_coverage = covering or gaps or min_coverage is not None or page is not None
     results = usable(lambda: [run(suite, covered=wants_coverage) for suite in suites])
     if form == "json":
@@ -183,15 +185,18 @@ def _watch(trials: list[tuple[Path, str]], path: Path | None) -> None:
     from cds.authoring.translate import Translator
     from cds.authoring.watch import polled, quick, watch
 
-    def play(suite: Suite, records: Records, first: bool) -> Ran:
+    def play(suite: Suite, records: Records, kept: Kept, first: bool) -> Ran:
         from cds.authoring.ran import run
 
-        return quick(suite, records, first) if path is None else run(suite, covered=True, records=records)
+        return quick(suite, records, kept, first) if path is None else run(suite, covered=True, records=records)
+
+    latest: dict[str, Ran] = {}
 
     def show(found: Round) -> None:
         _print_round(found)
-        if path is not None and found.results:
-            _write_page(path, found.results)
+        latest.update((result.trial.id, result) for result in found.results)
+        if path is not None and latest:
+            _write_page(path, list(latest.values()))
 
     with Translator(environment().cache) as translator:
         try:

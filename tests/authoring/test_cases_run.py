@@ -116,10 +116,13 @@ def test_a_case_is_two_files_and_its_bundle_one_patient(trials: Path) -> None:
     cases = trials / "small" / "cases"
     (cases / "fits.json").unlink()
     (cases / "alone.json").write_text("{}", encoding="utf-8")
+    (cases / "folder.expected.json").mkdir()
+    (cases / "folder.json").write_text("{}", encoding="utf-8")
     (cases / "old.json").write_text('{"resourceType": "Bundle", "type": "collection"}', encoding="utf-8")
     found = {case.name: case for case in read_cases(trials / "small")}
     assert isinstance(found["alone"], Broken) and "alone.expected.json: is not there" in found["alone"].problem
     assert isinstance(found["fits"], Broken) and "fits.json: is not there" in found["fits"].problem
+    assert isinstance(found["folder"], Broken) and "folder.expected.json: cannot be read" in found["folder"].problem
     problems = {outcome.name: outcome.problem for outcome in small(trials).outcomes}
     assert "old.json" in str(problems["old"]) and "Patient" in str(problems["old"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -102,6 +103,41 @@ def test_what_is_saved_is_translated_and_run(trials: Path) -> None:
     assert not broken.results and any(one.severity == "Error" and one.line >= 26 for one in broken.messages)
     assert mended.results[0].as_expected
     assert {told.outcome.name for told in other.results[0].told} >= {"fits", "scores-nine"}
+
+
+@needs_node
+def test_what_has_not_changed_is_not_run_again(trials: Path) -> None:
+    cql = trials / "small" / "eligibility.cql"
+    for name, criterion in (("fits", "S1"), ("old", "D1"), ("scores-nine", "X1")):
+        path = trials / "small" / "cases" / f"{name}.expected.json"
+        told = json.loads(path.read_text(encoding="utf-8"))
+        del told["trials"]["small"]["status"]
+        told["trials"]["small"]["criteria"] = {criterion: told["trials"]["small"]["criteria"].get(criterion, {})}
+        path.write_text(json.dumps(told), encoding="utf-8")
+    bundle = trials / "small" / "cases" / "old.json"
+    with Translator(CACHE) as translator:
+        first, comment, score, patient, value_set = rounds(
+            trials,
+            [
+                lambda: edited(cql, "context Patient", "// a comment moves all that follows\n\ncontext Patient"),
+                lambda: edited(cql, '"Score" <= 1', '"Score" <= 0'),
+                lambda: edited(bundle, "1940-01-01", "1941-01-01"),
+                lambda: edited(trials / "small/valuesets/small-disease.json", '"disease"', '"disease" '),
+            ],
+            translator.translate,
+        )
+    runs = [
+        {one.name: one for one in found.results[0].outcomes} for found in (first, comment, score, patient, value_set)
+    ]
+
+    def again(before: int) -> set[str]:
+        return {name for name, one in runs[before + 1].items() if one is not runs[before][name]}
+
+    assert again(0) == set()
+    assert again(1) == {"fits", "without-a-score", "without-the-disease"}  # S1, or a status, which follows from all
+    assert again(2) == {"old"}
+    assert again(3) == set(runs[0])
+    assert {told.outcome.name for told in score.results[0].told} == {"fits"}
 
 
 @needs_node
