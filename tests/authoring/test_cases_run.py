@@ -180,7 +180,7 @@ def test_what_a_condition_cannot_be_is_no_gap() -> None:
 
 
 def test_of_an_included_library_what_the_criteria_rest_on_counts() -> None:
-    common = library(small(covered=True).coverage, "CommonOfSmall")
+    common = library(small(covered=True).coverage, "Common")
     assert list(defines(common)) == ["Is final"]
 
 

@@ -85,7 +85,7 @@ def test_broken_cql_is_said_with_its_place_and_watching_goes_on(trials: Path) ->
 @needs_node
 def test_what_is_saved_is_translated_and_run(trials: Path) -> None:
     cql = trials / "small" / "eligibility.cql"
-    shared = trials / "shared" / "CommonOfSmall.cql"
+    shared = trials / "shared" / "Common.cql"
     with Translator(CACHE) as translator:
         translator.warm([trials])
         found = rounds(

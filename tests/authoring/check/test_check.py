@@ -135,10 +135,10 @@ def test_github_gets_one_annotation_a_line(content: Path, monkeypatch: pytest.Mo
 
 
 def test_one_trial_is_checked_beside_its_neighbours(content: Path) -> None:
-    (content / "shared" / "common.library.json").write_text("{}", "utf-8")
+    (content / "shared" / "useful.library.json").write_text("{}", "utf-8")
     here = check([content / "example-trial"])
     assert {one.place.path.parent.name for one in here} <= {"example-trial"}
-    assert {one.place.path.name for one in check([content / "shared"])} == {"common.library.json"}
+    assert {one.place.path.name for one in check([content / "shared"])} == {"useful.library.json"}
 
 
 def test_a_single_file_may_be_checked(content: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_translator_says_where_cql_is_wrong(content: Path) -> None:
     if shutil.which("node") is None or not is_installed(cache):
         pytest.skip("Node is absent, or the CQL translator is not installed (make translate installs it)")
     cql = content / "example-trial" / "eligibility.cql"
-    text = cql.read_text("utf-8").replace('Common."Some"', 'Common."Sum"').replace("75 years", "75 'yaers'")
+    text = cql.read_text("utf-8").replace('Useful."Some"', 'Useful."Sum"').replace("75 years", "75 'yaers'")
     cql.write_text(text, "utf-8")
     found = [one for one in check([content], cache) if one.rule.id in ("cql-syntax", "unit-invalid")]
     lines = text.splitlines()

@@ -274,9 +274,9 @@ def contained_resource_that_is_not_there(trial: Path) -> None:
     change(trial / PLAN, lambda plan: plan["action"][1]["action"][0].update(definitionCanonical="#drug"))
 
 
-@finds("link-unresolved", LIBRARY, "Library/common|2.0.0")
+@finds("link-unresolved", LIBRARY, "Library/useful|2.0.0")
 def another_version(trial: Path) -> None:
-    replace(trial / LIBRARY, "Library/common|1.0.0", "Library/common|2.0.0")
+    replace(trial / LIBRARY, "Library/useful|1.0.0", "Library/useful|2.0.0")
 
 
 # ---------------------------------------------------------------------------------------------------------- criteria
@@ -367,7 +367,7 @@ def definition_that_is_null(trial: Path) -> None:
     change(trial / PLAN, lambda plan: names(plan, "E1", "E2"))
 
 
-@finds("define-offered", "../shared/Common.cql")
+@finds("define-offered", "../shared/Useful.cql")
 def function_that_no_trial_uses(trial: Path) -> None:
     for plan in ("E1", "I2"):
         change(trial / PLAN, lambda content, plan=plan: names(content, plan, "I1"))
@@ -478,9 +478,9 @@ def bracket_that_closes_nothing(trial: Path) -> None:
     replace(trial / CQL, "Patient.birthDate.value", "Patient.birthDate).value")
 
 
-@finds("cql-syntax", CQL, "/* Common")
+@finds("cql-syntax", CQL, "/* Useful")
 def comment_left_open(trial: Path) -> None:
-    replace(trial / CQL, 'Common."First Dose" - 18', '/* Common."First Dose" - 18')
+    replace(trial / CQL, 'Useful."First Dose" - 18', '/* Useful."First Dose" - 18')
 
 
 @finds("cql-syntax", CQL, "Procedure")
@@ -512,7 +512,7 @@ def changed_since(trial: Path) -> None:
 
 @finds("elm-stale", CQL)
 def include_changed_since(trial: Path) -> None:
-    replace(trial.parent / "shared" / "Common.cql", "'open'", "'unknown'")
+    replace(trial.parent / "shared" / "Useful.cql", "'open'", "'unknown'")
 
 
 @finds("elm-refused", CQL, 'define "I2"')
@@ -526,18 +526,18 @@ def node_that_is_none(trial: Path) -> None:
 
 @finds("include-missing", CQL, "include Absent")
 def library_nowhere(trial: Path) -> None:
-    replace(trial / CQL, "include Common", "include Absent version '1'\ninclude Common")
+    replace(trial / CQL, "include Useful", "include Absent version '1'\ninclude Useful")
 
 
-@finds("include-cycle", CQL, "include Common")
+@finds("include-cycle", CQL, "include Useful")
 def libraries_in_a_circle(trial: Path) -> None:
-    common = trial.parent / "shared" / "Common.cql"
-    replace(common, "include FHIRHelpers", "include ExampleTrial\ninclude FHIRHelpers")
+    useful = trial.parent / "shared" / "Useful.cql"
+    replace(useful, "include FHIRHelpers", "include ExampleTrial\ninclude FHIRHelpers")
 
 
 @finds("include-cycle", CQL, "include ExampleTrial")
 def library_that_includes_itself(trial: Path) -> None:
-    replace(trial / CQL, "include Common", "include ExampleTrial\ninclude Common")
+    replace(trial / CQL, "include Useful", "include ExampleTrial\ninclude Useful")
 
 
 @finds("library-mismatch", LIBRARY, '"version"')
