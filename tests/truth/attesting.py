@@ -20,8 +20,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     small_cell_lung.TRIAL: ("C2", "C3", "C3b"),
     hepatocellular.TRIAL: ("C2", "C3", "C4"),
 }
-#: The criteria of which nobody's word stands for missing data: a pregnancy test, a list that was not supplied.
-_NEED_DATA = {(locally_advanced.TRIAL, "I10"), (locally_advanced.TRIAL, "E22"), (hepatocellular.TRIAL, "C3")}
+#: The criteria of which it is not said here what data a person's word needs beside it.
+_NEED_DATA = {(locally_advanced.TRIAL, "E22"), (hepatocellular.TRIAL, "C3")}
 #: How old an answer may be: 28 days, or as long as the criterion looks back where that is shorter.
 _AGES = {(locally_advanced.TRIAL, "E13"): 14, (locally_advanced.TRIAL, "E16"): 2}
 _AGE = 28
@@ -52,6 +52,9 @@ def attested(patient: Patient, trial: str, criterion: str, by_data: Answer | Non
         return UNKNOWN
     if answers == {False}:
         return ATTESTED_NOT_MET
+    if (trial, criterion) == (locally_advanced.TRIAL, "I10"):
+        negative = locally_advanced.negative_test(patient)
+        return None if negative is None else ATTESTED_MET if negative else UNKNOWN
     return None if (trial, criterion) in _NEED_DATA else ATTESTED_MET
 
 

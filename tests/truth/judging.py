@@ -151,7 +151,7 @@ class Tally:
 
     def rows(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         """Of each trial and criterion the numbers of `HEADINGS`, then the totals."""
-        places = dict.fromkeys(place for place, _ in self.verdicts)
+        places = sorted({place for place, _ in self.verdicts}, key=_in_protocol_order)
         total = [0] * len(HEADINGS)
         for place in places:
             numbers = self._numbers(place)
@@ -166,6 +166,16 @@ class Tally:
             *outcomes,
             *(self.verdicts[place, seen] for seen in Verdict if seen is not Verdict.RIGHT),
         )
+
+
+def _in_protocol_order(place: Place) -> tuple[int, int, Place]:
+    trials = list(TRUTHS)
+    criteria = list(TRUTHS.get(place[0], ()))
+    return (
+        trials.index(place[0]) if place[0] in trials else 0,
+        criteria.index(place[1]) if place[1] in criteria else len(criteria),
+        place,
+    )
 
 
 OUTCOMES = ("met", "not-met", "unknown", "not-applicable")

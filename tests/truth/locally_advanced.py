@@ -276,6 +276,15 @@ def pregnancy_test(patient: Patient) -> Answer | None:
     return barred_or_asked(True)
 
 
+def negative_test(patient: Patient) -> Known:
+    """I10: whether the test of the last 3 days is negative: the serum's, if there is one; None where tests differ."""
+    recent = [one for one in patient.true(PregnancyTest) if within_days(patient, one.when, 3) is not False]
+    if any(within_days(patient, one.when, 3) is None for one in recent):
+        return None
+    results = {one.positive for one in recent if one.serum} or {one.positive for one in recent}
+    return None if len(results) > 1 else results == {False}
+
+
 def sterilised(patient: Patient) -> Known:
     """I11: bilateral ligation or oophorectomy, or total hysterectomy; one side does not count."""
     by_operation = some(certain(one) or None for one in patient.true(Operation) if "sterilising" in one.what)
@@ -494,14 +503,21 @@ def asked(patient: Patient) -> Answer:
 
 
 CRITERIA: dict[str, Callable[[Patient], Answer | None]] = {
-    **dict.fromkeys(("I1", "I5", "I7", "I8", "I14", "I15", "I16", "E1", "E12", "E24", "E25"), asked),
+    "I1": asked,
     "I2": age_and_sex,
     "I3": cervical_cancer,
     "I4": untreated,
+    "I5": asked,
     "I6": high_risk,
+    "I7": asked,
+    "I8": asked,
     "I9": no_checkpoint_inhibitor,
     "I10": pregnancy_test,
     "I13": performance,
+    "I14": asked,
+    "I15": asked,
+    "I16": asked,
+    "E1": asked,
     "E2": bispecific,
     "E3": allergy,
     "E4": brain,
@@ -511,6 +527,7 @@ CRITERIA: dict[str, Callable[[Patient], Answer | None]] = {
     "E8": haemoptysis,
     "E9": live_vaccine,
     "E11": transfusion,
+    "E12": asked,
     "E13": immunomodulator,
     "E14": immunosuppression,
     "E16": minor_surgery,
@@ -521,4 +538,6 @@ CRITERIA: dict[str, Callable[[Patient], Answer | None]] = {
     "E21": hepatitis_b,
     "E22": pregnancy,
     "E23": toxicity,
+    "E24": asked,
+    "E25": asked,
 }

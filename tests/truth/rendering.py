@@ -106,6 +106,8 @@ class Writing:
         cancers = [one for one in self.patient.true(Diagnosis) if "cervix" in one.what]
         if fact.void or not fact.certain or cancers != [fact] or len(stages) != 1 or any(self.patient.true(Nodes)):
             return []  # a stage without a date cannot be told from nodes of another day
+        if not stages[0].of_the_cervix:
+            return []
         return stages if self.choice("elements", -stages[0].key, (True, False)) else []
 
     def reason(self, fact: Drug | Operation) -> Resource:
@@ -500,7 +502,9 @@ FIGO_STAGES = tuple(_FIGO)
 def _figo_stage(fact: FigoStage, writing: Writing) -> list[Resource]:
     if any(fact in writing.stages_of(one) for one in writing.patient.true(Diagnosis)):
         return []
-    codes = ("loinc:21908-9", "loinc:21902-2", "loinc:21914-7", "sct:385361009", "sct:385367008")
+    codes = ["loinc:21908-9", "loinc:21902-2", "loinc:21914-7"]
+    if fact.of_the_cervix:
+        codes += ["sct:385361009", "sct:385367008"]  # FIGO's staging, of gynaecological tumours and of the cervix
     code = writing.choice("codes", fact.key, codes)
     return _observation(fact, writing, code, fact.when, valueCodeableConcept=_stage(fact, writing))
 

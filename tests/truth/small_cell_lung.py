@@ -68,8 +68,10 @@ def _progressed_after(patient: Patient, drug: Drug) -> Known:
     return some(True if one.when.first > drug.start.last else None for one in worse)
 
 
-def checkpoint_inhibitor_before(patient: Patient) -> Answer:
+def checkpoint_inhibitor_before(patient: Patient) -> Answer | None:
     """C3: atezolizumab or durvalumab is optional: not applicable to who had none."""
+    if any("pd-l1" in one.what and one.reason for one in patient.true(Drug)):
+        return None  # whether it may have been given for another disease is not said
     had = given(patient, "pd-l1")
     return NOT_APPLICABLE if had is False else required(had)
 

@@ -195,7 +195,7 @@ FINDINGS: dict[str, tuple[Place, Patient]] = {
     ),
     "FIGO IVB by the code of the cervix's own staging": (
         place("C2", recurrent_cervical.TRIAL),
-        patient(CERVIX, FigoStage(stage="IVB", when=on("2026-10-10"))),
+        patient(CERVIX, FigoStage(stage="IVB", when=on("2026-10-10"), of_the_cervix=True)),
     ),
 }
 
