@@ -98,9 +98,12 @@ def _of_list(criterion: CriterionText, kind: str, denied: bool, parts: tuple[tup
     """The items joined. What the introduction of an exclusion says beyond them may narrow it or add to it: open."""
     alone = _of_text(criterion.lead, criterion.kind)
     drafts = [part for _, _, part in parts]
-    either = kind == EXCLUSION or _ANY_OF.search(criterion.lead) is not None
+    says_or = any(re.search(r"\bor\W*$", text, re.IGNORECASE) for _, text, _ in parts)
+    either = kind == EXCLUSION or says_or or _ANY_OF.search(criterion.lead) is not None
+    # Lists inside the list: how they are joined is for a reader to say.
+    nested = len({re.sub(r"\w+", "n", item.marker) for item in criterion.sub_items}) > 1
     says_more = bool(_rest(criterion.lead, ())) or alone.expression is not None
-    if not any(part.expression for part in drafts) or (says_more and kind == EXCLUSION):
+    if not any(part.expression for part in drafts) or nested or (says_more and kind == EXCLUSION):
         comment = "To be written, from the items of its list below; null until then."
         return Draft(alone.title, None, alone.assessment, alone.policies, comment, parts=parts)
     expression = _chained([f'"{name}"' for name, _, _ in parts], "or" if either else "and")

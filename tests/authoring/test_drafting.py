@@ -76,6 +76,7 @@ JOINED = [
     ("inclusion", "None of these, no:", ["HIV infection", "Hepatitis C"], None, "unknown"),
     ("inclusion", "No history of:", ["HIV infection", "Hepatitis C"], "not (A or B)", "presume-absent"),
     ("inclusion", "Able to work:", ["Gout", "Asthma"], None, "unknown"),
+    ("inclusion", "Performance status:", ["ECOG 0-1, or", "KPS ≥ 80"], "A or B", "unknown"),
     ("exclusion", "Any of the following:", ["HIV infection", "Gout"], "A or B", "unknown"),
     ("exclusion", "Any of the following:", ["HIV infection", "Hepatitis C"], "A or B", "presume-absent"),
     ("exclusion", "Liver metastases with:", ["ALT > 5 × ULN", "HIV infection"], None, "unknown"),
@@ -94,6 +95,13 @@ def test_a_list_is_joined_as_its_introduction_says(
     assert (" ".join(made.expression.split()) if made.expression else None) == names
     assert [name for name, _, _ in made.parts] == ["X1 1", "X1 2"]
     assert made.policies == (policy,)
+
+
+def test_lists_inside_a_list_are_not_joined() -> None:
+    items = (SubItem("a.", "a", "ECOG 0-1"), SubItem("*", None, "Adults"), SubItem("b.", "b", "KPS ≥ 80"))
+    made = draft(CriterionText("I1", "inclusion", "1", "1.", "Status:", 1, "Status:", items))
+    assert made.expression is None
+    assert [part.expression is not None for _, _, part in made.parts] == [True, False, True]
 
 
 @pytest.mark.parametrize(
