@@ -63,7 +63,7 @@ class _Comparison:
 
 def findings(content: Content) -> Iterator[Finding]:
     """The comparisons of all CQL that cannot be meant."""
-    members = {resource.url: _pairs(resource.json) for resource in content.resources if resource.kind == "ValueSet"}
+    members = {resource.url: pairs(resource.json) for resource in content.resources if resource.kind == "ValueSet"}
     for cql in content.cql:
         if cql.elm is not None and content.holds(cql.source.path):
             joined: set[int] = set()
@@ -278,7 +278,7 @@ def _dimensions(cql: Cql, definition: Json) -> Iterator[Finding]:
 # ------------------------------------------------------------------------------------------------- codes and value sets
 
 
-def _pairs(value_set: Json) -> Pairs:
+def pairs(value_set: Json) -> Pairs:
     """The codes of a value set: expanded, else listed."""
     expansion, compose = value_set.get("expansion"), value_set.get("compose")
     found: set[tuple[str, str]] = set()
@@ -356,8 +356,8 @@ class _Codes:
         owner = codes.get("libraryName")
         library = self._content.libraries.get(self._cql.included.get(text(owner), "")) if owner else self._cql
         declared = library.value_sets.get(text(codes.get("name"))) if library else None
-        pairs = self._members.get(declared[0].partition("|")[0]) if declared else None
-        return _Retrieved(pairs, text(codes.get("name")), path) if pairs else None
+        members = self._members.get(declared[0].partition("|")[0]) if declared else None
+        return _Retrieved(members, text(codes.get("name")), path) if members else None
 
     def _code_of(self, node: Any, scope: Mapping[str, _Retrieved]) -> _Retrieved | None:
         """The retrieved resources of which a node is the code element by which they were found."""
@@ -403,8 +403,8 @@ class _Codes:
         if held is None or not isinstance(reference, dict):
             return
         declared = self._cql.value_sets.get(text(reference.get("name"))) if not reference.get("libraryName") else None
-        pairs = self._members.get(declared[0].partition("|")[0]) if declared else None
-        if pairs is not None and pairs.isdisjoint(held.pairs):
+        members = self._members.get(declared[0].partition("|")[0]) if declared else None
+        if members is not None and members.isdisjoint(held.pairs):
             message = (
                 f'"{held.title}", by which this was retrieved, and "{reference.get("name")}" have no code in common'
             )

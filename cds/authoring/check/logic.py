@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cds.authoring.check.content import LIBRARY, Content, TrialFolder, objects, text
+from cds.authoring.check.content import LIBRARY, Content, Resource, TrialFolder, objects, text
 from cds.authoring.check.cql import Cql, Json, nodes, operands
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.elm import Libraries
@@ -58,6 +58,32 @@ RULES = (
 _HELPERS = "FHIRHelpers"
 #: UCUM's units with an offset, which no library converts by a factor, and which are valid all the same.
 _WITH_OFFSET = frozenset(("Cel", "[degF]", "[degRe]"))
+_UCUM = "http://unitsofmeasure.org"
+#: Units for which the unit library, half a second, need not be loaded.
+_FREQUENT = frozenset(
+    (
+        "",
+        "1",
+        "%",
+        "s",
+        "min",
+        "h",
+        "d",
+        "wk",
+        "mo",
+        "a",
+        "kg",
+        "g",
+        "mg",
+        "ug",
+        "mg/kg",
+        "mg/d",
+        "mg/dL",
+        "mL",
+        "cm",
+        "mm",
+    )
+)
 #: Read by reference from other resources, so never asked for by patient.
 _BY_REFERENCE = frozenset(("Medication",))
 #: Texts and comments of CQL, whose brackets are none.
@@ -88,6 +114,9 @@ def findings(content: Content) -> Iterator[Finding]:
             yield from _units(cql)
             yield from _clock(cql) if content.trials else ()
             yield from _searches(cql)
+    for resource in content.resources:
+        if content.holds(resource.source.path):
+            yield from _units_of_resource(resource)
     for trial in content.trials:
         if content.holds(trial.path):
             yield from _swallowed(content, trial)
@@ -422,12 +451,21 @@ def _units(cql: Cql) -> Iterator[Finding]:
             yield Finding(UNIT, cql.place(node), message, "write it as UCUM does: 'mg/dL', '10*9/L', '[IU]/mL', 'wk'")
 
 
+def _units_of_resource(resource: Resource) -> Iterator[Finding]:
+    for path, element in resource.elements:
+        unit = element.get("code")
+        if element.get("system") == _UCUM and "value" in element and isinstance(unit, str) and not is_unit(unit):
+            message = f"the unit {unit!r} is no unit of UCUM"
+            place = resource.source.place(*path, "code")
+            yield Finding(UNIT, place, message, "write it as UCUM does: 'mg', 'ug', 'mg/kg', 'd', 'wk'")
+
+
 def is_unit(unit: str) -> bool:
     """Whether a unit is one of UCUM or a word of the calendar."""
     from cds.elm.values.quantity import factor
     from cds.errors import UnitError
 
-    if unit in CALENDAR_UNITS or unit in _WITH_OFFSET or unit in ("", "1", "%"):
+    if unit in CALENDAR_UNITS or unit in _WITH_OFFSET or unit in _FREQUENT:
         return True
     try:
         factor(unit, "1")
