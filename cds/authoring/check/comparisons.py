@@ -71,7 +71,7 @@ def findings(content: Content) -> Iterator[Finding]:
                 yield from _of(cql, node)
                 kind = str(node.get("type"))
                 if kind in ("And", "Or") and id(node) not in joined:
-                    parts, inner = _flat(node, kind)
+                    parts, inner = _flat(cql, node, kind)
                     joined |= inner
                     yield from _joined(cql, parts, kind)
             for definition in [*cql.definitions.values(), *(one for many in cql.functions.values() for one in many)]:
@@ -126,18 +126,27 @@ def _joined(cql: Cql, parts: list[Json], kind: str) -> Iterator[Finding]:
             yield Finding(rule, cql.place(part), message, "take one of the two out")
 
 
-def _flat(node: Json, kind: str) -> tuple[list[Json], set[int]]:
-    """The operands of nested operators of one kind, in the order of the text, and the operators by id()."""
+def _flat(cql: Cql, node: Json, kind: str) -> tuple[list[Json], set[int]]:
+    """The operands of nested operators of one kind, in the order of the text, and these operators by id().
+
+    A definition of the same library that is named stands for itself and for the operands of its expression.
+    """
     found: list[Json] = []
     operators: set[int] = set()
-    waiting = [node]
+    followed: set[str] = set()
+    waiting = [(node, True)]
     while waiting:
-        part = waiting.pop()
+        part, written_here = waiting.pop()
         if part.get("type") == kind:
-            operators.add(id(part))
-            waiting += reversed(operands(part))
-        else:
-            found.append(part)
+            operators |= {id(part)} if written_here else set()
+            waiting += [(one, written_here) for one in reversed(operands(part))]
+            continue
+        found.append(part)
+        name = text(part.get("name"))
+        if part.get("type") == "ExpressionRef" and not part.get("libraryName") and name not in followed:
+            followed.add(name)
+            expression = cql.definitions.get(name, {}).get("expression")
+            waiting += [(expression, False)] if isinstance(expression, dict) else []
     return found, operators
 
 
