@@ -63,7 +63,7 @@ class _Comparison:
 
 def findings(content: Content) -> Iterator[Finding]:
     """The comparisons of all CQL that cannot be meant."""
-    members = {resource.url: _pairs(resource.json) for resource in content.resources if resource.kind == "ValueSet"}
+    members = {resource.url: pairs(resource.json) for resource in content.resources if resource.kind == "ValueSet"}
     for cql in content.cql:
         if cql.elm is not None and content.holds(cql.source.path):
             joined: set[int] = set()
@@ -71,7 +71,7 @@ def findings(content: Content) -> Iterator[Finding]:
                 yield from _of(cql, node)
                 kind = str(node.get("type"))
                 if kind in ("And", "Or") and id(node) not in joined:
-                    parts, inner = _flat(node, kind)
+                    parts, inner = _flat(cql, node, kind)
                     joined |= inner
                     yield from _joined(cql, parts, kind)
             for definition in [*cql.definitions.values(), *(one for many in cql.functions.values() for one in many)]:
@@ -126,18 +126,27 @@ def _joined(cql: Cql, parts: list[Json], kind: str) -> Iterator[Finding]:
             yield Finding(rule, cql.place(part), message, "take one of the two out")
 
 
-def _flat(node: Json, kind: str) -> tuple[list[Json], set[int]]:
-    """The operands of nested operators of one kind, in the order of the text, and the operators by id()."""
+def _flat(cql: Cql, node: Json, kind: str) -> tuple[list[Json], set[int]]:
+    """The operands of nested operators of one kind, in the order of the text, and these operators by id().
+
+    A definition of the same library that is named stands for itself and for the operands of its expression.
+    """
     found: list[Json] = []
     operators: set[int] = set()
-    waiting = [node]
+    followed: set[str] = set()
+    waiting = [(node, True)]
     while waiting:
-        part = waiting.pop()
+        part, written_here = waiting.pop()
         if part.get("type") == kind:
-            operators.add(id(part))
-            waiting += reversed(operands(part))
-        else:
-            found.append(part)
+            operators |= {id(part)} if written_here else set()
+            waiting += [(one, written_here) for one in reversed(operands(part))]
+            continue
+        found.append(part)
+        name = text(part.get("name"))
+        if part.get("type") == "ExpressionRef" and not part.get("libraryName") and name not in followed:
+            followed.add(name)
+            expression = cql.definitions.get(name, {}).get("expression")
+            waiting += [(expression, False)] if isinstance(expression, dict) else []
     return found, operators
 
 
@@ -278,7 +287,7 @@ def _dimensions(cql: Cql, definition: Json) -> Iterator[Finding]:
 # ------------------------------------------------------------------------------------------------- codes and value sets
 
 
-def _pairs(value_set: Json) -> Pairs:
+def pairs(value_set: Json) -> Pairs:
     """The codes of a value set: expanded, else listed."""
     expansion, compose = value_set.get("expansion"), value_set.get("compose")
     found: set[tuple[str, str]] = set()
@@ -356,8 +365,8 @@ class _Codes:
         owner = codes.get("libraryName")
         library = self._content.libraries.get(self._cql.included.get(text(owner), "")) if owner else self._cql
         declared = library.value_sets.get(text(codes.get("name"))) if library else None
-        pairs = self._members.get(declared[0].partition("|")[0]) if declared else None
-        return _Retrieved(pairs, text(codes.get("name")), path) if pairs else None
+        members = self._members.get(declared[0].partition("|")[0]) if declared else None
+        return _Retrieved(members, text(codes.get("name")), path) if members else None
 
     def _code_of(self, node: Any, scope: Mapping[str, _Retrieved]) -> _Retrieved | None:
         """The retrieved resources of which a node is the code element by which they were found."""
@@ -403,8 +412,8 @@ class _Codes:
         if held is None or not isinstance(reference, dict):
             return
         declared = self._cql.value_sets.get(text(reference.get("name"))) if not reference.get("libraryName") else None
-        pairs = self._members.get(declared[0].partition("|")[0]) if declared else None
-        if pairs is not None and pairs.isdisjoint(held.pairs):
+        members = self._members.get(declared[0].partition("|")[0]) if declared else None
+        if members is not None and members.isdisjoint(held.pairs):
             message = (
                 f'"{held.title}", by which this was retrieved, and "{reference.get("name")}" have no code in common'
             )

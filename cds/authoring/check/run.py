@@ -15,11 +15,13 @@ from cds.authoring.check import (
     resources,
     source,
     terminology,
+    translation,
+    unknown,
 )
 from cds.authoring.check.content import Content
 from cds.authoring.check.finding import Finding, Rule, in_order
 
-_SUBJECTS = (content, resources, plan, logic, comparisons, terminology, record, cases)
+_SUBJECTS = (content, translation, resources, plan, logic, unknown, comparisons, terminology, record, cases)
 #: Every rule by its id, in the order of docs/rules.md.
 RULES: dict[str, Rule] = {rule.id: rule for subject in (source, *_SUBJECTS) for rule in subject.RULES}
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cds.authoring.check.comparisons import NO_CODE, pairs
 from cds.authoring.check.content import Content, Json, Resource, numbered_values, objects, text
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.authoring.check.positions import Path
@@ -111,12 +112,28 @@ def findings(content: Content) -> Iterator[Finding]:
             yield from _expansion(resource, definitions)
             yield from _circles(content, resource)
             yield from _codes(resource, verified, ours=bool(content.trials))
+    for resource in content.resources:
+        if resource.kind == "PlanDefinition" and content.holds(resource.source.path):
+            yield from _inputs(content, resource)
     for cql in content.cql:
         if content.holds(cql.source.path):
             for name, (url, place) in cql.value_sets.items():
                 if not any(one.kind == "ValueSet" for one in content.by_url.get(url.partition("|")[0], ())):
                     message = f'the value set "{name}" ({url}) is not there'
                     yield Finding(ABSENT, place, message, "put its JSON into a folder valuesets, or correct the url")
+
+
+def _inputs(content: Content, plan: Resource) -> Iterator[Finding]:
+    """What a plan asks for by a value set and a code of it: the result must be one that the criterion looks for."""
+    for path, element in plan.elements:
+        sets = content.by_url.get(text(element.get("valueSet")).partition("|")[0], [])
+        held = {pair for one in sets for pair in pairs(one.json)}
+        for number, coding in objects(element.get("code")) if held else ():
+            if (text(coding.get("system")), text(coding.get("code"))) not in held:
+                title = text(sets[0].json.get("title"))
+                message = f'"{title}", which is missing where this is asked for, does not hold {coding.get("code")}'
+                place = plan.source.place(*path, "code", number)
+                yield Finding(NO_CODE, place, message, "ask for a code of the value set, or add it there")
 
 
 def unverified(content: Content) -> list[Unverified]:
@@ -183,9 +200,9 @@ def _expansion(resource: Resource, definitions: Definitions) -> Iterator[Finding
         told = definitions.expand(json, str(source.path))
     except (TerminologyError, AttributeError, TypeError, KeyError):
         return  # what cannot be worked out here came from a server; links and circles have findings of their own
-    pairs = {(text(one.get("system")), text(one.get("code"))) for one in held if one.get("abstract") is not True}
-    if pairs != told.pairs and not isinstance(total, bool):
-        more, less = len(told.pairs - pairs), len(pairs - told.pairs)
+    there = {(text(one.get("system")), text(one.get("code"))) for one in held if one.get("abstract") is not True}
+    if there != told.pairs:
+        more, less = len(told.pairs - there), len(there - told.pairs)
         message = f"the expansion lacks {more} codes of the definition, and has {less} that are not in it"
         yield Finding(STALE, source.place("expansion"), message, command)
 

@@ -568,6 +568,22 @@ def unit_with_a_slip(trial: Path) -> None:
     replace(trial / ELM, '"unit":"years"', '"unit":"yaers"')
 
 
+@finds("unit-invalid", PLAN, '"mgg"')
+def unit_of_a_dose_with_a_slip(trial: Path) -> None:
+    dose = {"value": 10, "system": "http://unitsofmeasure.org", "code": "mgg"}
+    offset = {"actionId": "give", "relationship": "after-end", "offsetDuration": dose}
+    change(trial / PLAN, lambda plan: plan["action"][1]["action"][1].update(relatedAction=[offset]))
+
+
+@finds("code-not-in-valueset", PLAN, "")
+def order_whose_result_nobody_looks_for(trial: Path) -> None:
+    asked = {"path": "code", "valueSet": "https://trial-match.example/fhir/ValueSet/haemoptysis"}
+    asked |= {"code": [{"system": "http://loinc.org", "code": "8480-6"}]}
+    change(
+        trial / PLAN, lambda plan: criterion(plan, "I1").update(input=[{"type": "Observation", "codeFilter": [asked]}])
+    )
+
+
 @finds("valueset-unused", "valuesets/further.json", '"url"')
 def value_set_that_nothing_names(trial: Path) -> None:
     value_set_too_many(trial)
