@@ -68,8 +68,10 @@ def _progressed_after(patient: Patient, drug: Drug) -> Known:
     return some(True if one.when.first > drug.start.last else None for one in worse)
 
 
-def checkpoint_inhibitor_before(patient: Patient) -> Answer:
-    """C3: atezolizumab or durvalumab is optional: not applicable to who had none."""
+def checkpoint_inhibitor_before(patient: Patient) -> Answer | None:
+    """C3: atezolizumab or durvalumab is optional: not applicable to who had none. Its reason may be another cancer."""
+    if any(one.reason for one in patient.true(Drug) if is_drug(one, "pd-l1")):
+        return None
     had = given(patient, "pd-l1")
     return NOT_APPLICABLE if had is False else required(had)
 
