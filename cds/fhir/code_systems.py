@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-#: HL7 FHIR R4, Using Codes in resources, "Code Systems" (terminologies-systems.html): URI and OID of each system.
+import re
+from typing import Final
+
+from cds.elm.ports import Pair
+
+_ICD_10: Final = "http://hl7.org/fhir/sid/icd-10"
+_ICD_10_CM: Final = "http://hl7.org/fhir/sid/icd-10-cm"
+
+#: HL7 FHIR R4, Using Codes in resources, "Code Systems" (terminologies-systems.html): URI and OID of each system. The
+#: last is China's table of diagnosis codes (ICD-10), as Chinese hospitals name it in shared documents.
 _OF_OID = {
     "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct",
     "urn:oid:2.16.840.1.113883.6.88": "http://www.nlm.nih.gov/research/umls/rxnorm",
@@ -10,12 +19,31 @@ _OF_OID = {
     "urn:oid:2.16.840.1.113883.12.292": "http://hl7.org/fhir/sid/cvx",
     "urn:oid:2.16.840.1.113883.6.12": "http://www.ama-assn.org/go/cpt",
     "urn:oid:2.16.840.1.113883.6.69": "http://hl7.org/fhir/sid/ndc",
-    "urn:oid:2.16.840.1.113883.6.3": "http://hl7.org/fhir/sid/icd-10",
-    "urn:oid:2.16.840.1.113883.6.90": "http://hl7.org/fhir/sid/icd-10-cm",
+    "urn:oid:2.16.840.1.113883.6.3": _ICD_10,
+    "urn:oid:2.16.840.1.113883.6.90": _ICD_10_CM,
     "urn:oid:2.16.840.1.113883.6.103": "http://hl7.org/fhir/sid/icd-9-cm",
+    "urn:oid:2.16.156.10011.2.3.3.11": _ICD_10,
 }
+
+#: China's codes of ICD-10 (GB/T 14396) carry two places more, an ``x`` for an empty one: ``C53.900``, ``B24.x01x001``.
+_CHINESE = re.compile(r"([A-Z][0-9]{2})(\.[0-9])?(?:\.?x)?[0-9]{2}(?:x[0-9]{3})?", re.ASCII)
 
 
 def canonical(system: str) -> str:
     """The URI that FHIR gives the code system of a coding: that of its OID, or the system as it is written."""
     return _OF_OID.get(system, system)
+
+
+def pairs(system: str, code: str) -> tuple[Pair, ...]:
+    """A coding as the (system, code) pairs that value sets know it by.
+
+    One pair, but for ICD-10: its clinical modification keeps the code and the meaning of what it does not divide, and
+    China's codes begin with it.
+    """
+    system = _OF_OID.get(system, system)
+    if system != _ICD_10:
+        return ((system, code),)
+    chinese = _CHINESE.fullmatch(code)
+    plain = code if chinese is None else chinese[1] + (chinese[2] or "")
+    known = ((_ICD_10, plain), (_ICD_10_CM, plain))
+    return known if plain == code else ((system, code), *known)

@@ -19,7 +19,7 @@ from cds.elm.ports import Pair, Structured, Value
 from cds.elm.types import SYSTEM, ChoiceOf, ListOf, Named, Type
 from cds.elm.values import Code, Concept, Date, DateTime, Quantity, Ratio, Time
 from cds.errors import EvaluationError
-from cds.fhir.code_systems import canonical
+from cds.fhir.code_systems import canonical, pairs
 
 URI: Final = "http://hl7.org/fhir"
 
@@ -139,7 +139,7 @@ def _pairs(element: Element) -> Iterator[Pair]:
             if isinstance(coding, dict):
                 system, code = coding.get("system"), coding.get("code")
                 if isinstance(system, str) and isinstance(code, str) and system and code:
-                    yield canonical(system), code
+                    yield from pairs(system, code)
 
 
 def _load() -> dict[str, FHIRType]:

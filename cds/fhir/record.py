@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from cds.elm.ports import Pair
 from cds.errors import RecordError
 from cds.fhir.bundle import Entry, flatten, once
-from cds.fhir.code_systems import canonical
+from cds.fhir.code_systems import pairs
 from cds.fhir.compartment import Compartment
 from cds.fhir.dates import Horizon
 from cds.fhir.hygiene import no_fact_because
@@ -49,7 +49,8 @@ class _Codes:
                     if isinstance(coding, dict):
                         system, code = coding.get("system"), coding.get("code")
                         if isinstance(system, str) and isinstance(code, str):
-                            self.coded[canonical(system), code].append(place)
+                            for pair in pairs(system, code):
+                                self.coded[pair].append(place)
             elif isinstance(one, str):
                 self.bare[one].append(place)
 
