@@ -503,7 +503,7 @@ def _figo_stage(fact: FigoStage, writing: Writing) -> list[Resource]:
     if any(fact in writing.stages_of(one) for one in writing.patient.true(Diagnosis)):
         return []
     codes = ["loinc:21908-9", "loinc:21902-2", "loinc:21914-7"]
-    if fact.of_the_cervix:
+    if fact.of_the_cervix and writing.cervical_cancers():
         codes += ["sct:385361009", "sct:385367008"]  # FIGO's staging, of gynaecological tumours and of the cervix
     code = writing.choice("codes", fact.key, codes)
     return _observation(fact, writing, code, fact.when, valueCodeableConcept=_stage(fact, writing))
