@@ -108,7 +108,7 @@ def _status(patient: Patient, trial: str, computed: dict[str, Answer | None]) ->
     asked = [answer for id_, answer in computed.items() if id_ not in hepatocellular.CONVERSION]
     if next(patient.true(Person)).died or any(answer and answer.outcome == "not-met" for answer in asked):
         return Answer("ineligible", None)
-    if None in asked:
+    if any(answer is None or " or " in answer.outcome for answer in asked):
         return None
     all_clear = trial == locally_advanced.TRIAL and all(answer and answer.outcome != "unknown" for answer in asked)
     return Answer("eligible" if all_clear else "potentially-eligible", None)
