@@ -1,8 +1,9 @@
-"""The names of code systems: the URI that FHIR gives a system stands for the OIDs that charts write instead."""
+"""The names of code systems: charts write OIDs for the URIs that FHIR gives, and other editions of ICD-10."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from cds.elm.ports import Pair
@@ -29,21 +30,21 @@ _OF_OID = {
 _CHINESE = re.compile(r"([A-Z][0-9]{2})(\.[0-9])?(?:\.?x)?[0-9]{2}(?:x[0-9]{3})?", re.ASCII)
 
 
-def canonical(system: str) -> str:
-    """The URI that FHIR gives the code system of a coding: that of its OID, or the system as it is written."""
-    return _OF_OID.get(system, system)
+_OIDS: Final = {uri: tuple(oid for oid, name in _OF_OID.items() if name == uri) for uri in set(_OF_OID.values())}
+
+
+def as_written(codes: Iterable[Pair]) -> frozenset[Pair]:
+    """Codes together with the ways in which charts write them: under the OIDs of their systems, and, of ICD-10-CM, as
+    the WHO's code, since the modification keeps the code and the meaning of what it does not divide."""
+    found = set(codes)
+    found |= {(_ICD_10, code) for system, code in found if system == _ICD_10_CM}
+    return frozenset(found | {(oid, code) for system, code in found for oid in _OIDS.get(system, ())})
 
 
 def pairs(system: str, code: str) -> tuple[Pair, ...]:
-    """A coding as the (system, code) pairs that value sets know it by.
-
-    One pair, but for ICD-10: its clinical modification keeps the code and the meaning of what it does not divide, and
-    China's codes begin with it.
-    """
-    system = _OF_OID.get(system, system)
-    if system != _ICD_10:
+    """A coding as the (system, code) pairs by which it is known: one, but for China's codes of ICD-10, which the WHO's
+    begin."""
+    if _OF_OID.get(system, system) != _ICD_10:
         return ((system, code),)
     chinese = _CHINESE.fullmatch(code)
-    plain = code if chinese is None else chinese[1] + (chinese[2] or "")
-    known = ((_ICD_10, plain), (_ICD_10_CM, plain))
-    return known if plain == code else ((system, code), *known)
+    return ((system, code),) if chinese is None else ((system, code), (system, chinese[1] + (chinese[2] or "")))

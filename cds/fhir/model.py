@@ -19,7 +19,7 @@ from cds.elm.ports import Pair, Structured, Value
 from cds.elm.types import SYSTEM, ChoiceOf, ListOf, Named, Type
 from cds.elm.values import Code, Concept, Date, DateTime, Quantity, Ratio, Time
 from cds.errors import EvaluationError
-from cds.fhir.code_systems import canonical, pairs
+from cds.fhir.code_systems import pairs
 
 URI: Final = "http://hl7.org/fhir"
 
@@ -488,7 +488,7 @@ def _code_of(json: Json) -> Code:
     system = _string(json.get("system"))
     return Code(
         code=_string(json.get("code")),
-        system=None if system is None else canonical(system),
+        system=system,
         version=_string(json.get("version")),
         display=_string(json.get("display")),
     )

@@ -13,6 +13,7 @@ import orjson
 
 from cds.elm.ports import Pair
 from cds.errors import TerminologyError
+from cds.fhir.code_systems import as_written
 
 Resource = dict[str, Any]
 
@@ -50,12 +51,17 @@ Held = TypeVar("Held", _ValueSet, _CodeSystem)
 class ValueSets:
     """All value sets and code systems that the trials name, by canonical URL."""
 
-    def __init__(self, resources: Iterable[tuple[str, Any]] = (), *, lenient: bool = False) -> None:
+    def __init__(
+        self, resources: Iterable[tuple[str, Any]] = (), *, lenient: bool = False, written: bool = False
+    ) -> None:
         """From ValueSet and CodeSystem resources, each with where it comes from (for errors); others are passed over.
+
+        Where `written`, value sets hold their codes in all the ways in which charts write them (see `code_systems`).
 
         Raises TerminologyError for one that cannot be used: without expansion, or told twice and differently. Where
         `lenient`, that is raised only when it is asked for.
         """
+        self._written = written
         self._value_sets: dict[str, dict[str, _ValueSet]] = {}
         self._code_systems: dict[str, dict[str, _CodeSystem]] = {}
         # What was asked for once: every membership test of every patient asks again.
@@ -79,19 +85,20 @@ class ValueSets:
             _keep(self._code_systems, resource, _code_system(resource, source))
 
     @classmethod
-    def load(cls, folders: Iterable[Path]) -> ValueSets:
+    def load(cls, folders: Iterable[Path], *, written: bool = False) -> ValueSets:
         """What the JSON files in `valuesets` folders hold.
 
         A folder stands for the `valuesets` folders in it, at any depth; one that has none stands for itself.
         """
-        return cls(_read(file) for folder in folders for file in _files(folder))
+        return cls((_read(file) for folder in folders for file in _files(folder)), written=written)
 
     def value_set(self, url: str, version: str | None = None) -> frozenset[Pair]:
         """The expansion of a value set; `url` may carry ``|version``. TerminologyError, by name, if there is none."""
         pairs = self._asked.get((url, version))
         if pairs is None:
             self._refuse(url)
-            pairs = self._asked[url, version] = _find(self._value_sets, "value set", url, version).pairs
+            pairs = _find(self._value_sets, "value set", url, version).pairs
+            self._asked[url, version] = pairs = as_written(pairs) if self._written else pairs
         return pairs
 
     def code_system(self, url: str, version: str | None = None) -> frozenset[str]:

@@ -200,7 +200,9 @@ class Catalog:
         libraries = Libraries(model)
         compiled = {path: libraries.add(elm, str(path)) for path, elm in _compiled(folders, annotations)}
         libraries.compile()
-        value_sets = ValueSets.load([path for folder in folders if (path := folder / "valuesets").is_dir()])
+        value_sets = ValueSets.load(
+            [path for folder in folders if (path := folder / "valuesets").is_dir()], written=True
+        )
         trials = [_trial(path, compiled) for path in plans]
         _refuse_two_versions(trials)
         catalog = cls({trial.id: trial for trial in trials}, libraries, value_sets, model)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from cds.elm.ports import Pair
+from cds.fhir.code_systems import as_written
 from cds.fhir.record import PatientRecord
+from cds.fhir.valuesets import ValueSets
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SNOMED, LOINC = "http://snomed.info/sct", "http://loinc.org"
@@ -18,10 +20,10 @@ def found(written: Pair, sought: Pair) -> bool:
     system, code = written
     condition = {"resourceType": "Condition", "id": "c", "code": {"coding": [{"system": system, "code": code}]}}
     record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "p"}, condition], now=NOW)
-    indexed = bool(record.retrieve("Condition", "code", frozenset({sought})))
+    indexed = bool(record.retrieve("Condition", "code", as_written({sought})))
     (element,) = record.retrieve("Condition")
     concept = element.get("code")
-    assert indexed is (sought in concept.codings())  # type: ignore[union-attr]
+    assert indexed is not as_written({sought}).isdisjoint(concept.codings())  # type: ignore[union-attr]
     return indexed
 
 
@@ -54,3 +56,15 @@ def test_a_code_is_known_by_the_name_of_its_system(written: Pair, sought: Pair) 
 )
 def test_and_by_no_other(written: Pair, sought: Pair) -> None:
     assert not found(written, sought)
+
+
+def test_a_value_set_holds_what_it_says_unless_charts_are_asked() -> None:
+    """CQL's membership is exact; who screens charts asks for the ways in which they write the codes."""
+    url = "https://one.example/ValueSet/hiv"
+    resource = {
+        "resourceType": "ValueSet",
+        "url": url,
+        "expansion": {"contains": [{"system": ICD_10_CM, "code": "B20"}]},
+    }
+    assert ValueSets([("here", resource)]).value_set(url) == {(ICD_10_CM, "B20")}
+    assert (ICD_10, "B20") in ValueSets([("here", resource)], written=True).value_set(url)
