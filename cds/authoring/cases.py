@@ -42,7 +42,7 @@ EXPECTED: Final = ".expected.json"
 
 _KEYS = ("now", "firstDose", "trials", "conversion")
 #: The parts of an answer that take one of some words.
-_WORDS: Mapping[str, type[StrEnum]] = {"status": Status, "outcome": Outcome}
+_WORDS: Mapping[str, tuple[StrEnum, ...]] = {"status": tuple(Status), "outcome": tuple(Outcome)}
 _VALUES: Mapping[bool | None, Outcome] = {True: Outcome.MET, False: Outcome.NOT_MET, None: Outcome.UNKNOWN}
 
 
@@ -304,7 +304,7 @@ def _case(name: str, folder: Path, bundles: Mapping[str, Path], expected: Mappin
         if not isinstance(given, dict):
             raise wrong(place, "is not a JSON object")
         for key, words in _WORDS.items():
-            if key in given and given[key] not in list(words):
+            if key in given and given[key] not in words:
                 raise wrong(f"{place}.{key}", f"is {given[key]!r}", f"one of: {', '.join(words)}")
     try:
         now = datetime.fromisoformat(content["now"])
