@@ -384,5 +384,24 @@ def test_our_trials_are_covered_and_every_definition_is_reached(trial: str) -> N
     """`make coverage` says what is still missing."""
     ran = run(Suite.load(CONTENT, trial), covered=True)
     (own,) = ran.own_coverage
-    assert own.share > 0.75
+    assert own.share > 0.8
     assert not [define.name for define in own.defines if not define.reached]
+
+
+#: What the record's hygiene leaves no resource for: CQL never sees what is refuted, or was not done.
+NEVER_FALSE = {"Confirmed", "Performed"}
+
+
+def test_every_boolean_definition_was_both_true_and_false() -> None:
+    """The value of each Boolean definition and function that criteria rest on, over the cases of all trials."""
+    trials = sorted(path.parent.name for path in CONTENT.glob("*/plan-definition.json"))
+    covered = merged(part for trial in trials for part in coverage(Suite.load(CONTENT, trial)))
+    wholes = [
+        (define.name, define.clauses[0])
+        for library in covered
+        for define in library.defines
+        if define.reached and define.clauses
+    ]
+    asked = [(name, clause) for name, clause in wholes if clause.boolean]
+    assert len(asked) > 100
+    assert {name for name, clause in asked if clause.gap} == NEVER_FALSE
