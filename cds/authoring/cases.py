@@ -211,7 +211,7 @@ class Records:
             key = (state.st_mtime_ns, state.st_size, case.now)
             held = self._held.get(case.bundle)
             if held is None or held[0] != key:
-                record = PatientRecord.from_bundle(_json(case.bundle), now=case.now)
+                record = PatientRecord.from_bundle(read_content(case.bundle), now=case.now)
                 held = self._held[case.bundle] = (key, record)
         except OSError as error:
             raise ContentError(f"cannot be read: {error.strerror}", where=str(case.bundle)) from error
@@ -290,7 +290,7 @@ def _case(name: str, folder: Path, bundles: Mapping[str, Path], expected: Mappin
         if name not in held:
             raise ContentError("is not there", where=str(folder / f"{name}{ending}"), remedy="a case is two files")
     path = expected[name]
-    content = _json(path)
+    content = read_content(path)
 
     def wrong(place: str, message: str, remedy: str | None = None) -> ContentError:
         return ContentError(message, where=f"{path}: {place}" if place else str(path), remedy=remedy)
@@ -332,7 +332,8 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
     return value.items() if isinstance(value, dict) else ()
 
 
-def _json(path: Path) -> Any:
+def read_content(path: Path) -> Any:
+    """The JSON in a file. ContentError, with line and column, for what is none."""
     try:
         return orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from cds.authoring.cases import BUNDLE, CASES, EXPECTED
+from cds.authoring.cases import BUNDLE, CASES, EXPECTED, read_content
 from cds.authoring.cqf import EXTERNAL, INPUT, TAG, value_of
 from cds.authoring.package import CQL, ELM, HELPERS, ID, LIBRARY, VALUE_SETS, as_bytes, value_sets_of
 from cds.authoring.translate import elm_text
@@ -427,12 +427,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _resource(path: Path) -> Json:
-    try:
-        content = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise ContentError(f"is no JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from error
-    except OSError as error:
-        raise ContentError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    content = read_content(path)
     if not isinstance(content, dict) or not isinstance(content.get("resourceType"), str):
         raise ContentError("is no FHIR resource", where=str(path))
     return content

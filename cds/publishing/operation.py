@@ -10,18 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from cds.elm import Evaluation
-from cds.errors import RequestError
+from cds.errors import EvaluationError, RequestError
 from cds.fhir.record import PatientRecord
-from cds.reasoning.apply import AppliedAction, Undecided, evaluation
-from cds.reasoning.apply import apply as apply_plan
+from cds.reasoning.apply import AppliedAction, Undecided, apply, evaluation
 from cds.reasoning.knowledge import Knowledge, Plan
-from cds.trials.apply import apply as apply_trial
-from cds.trials.apply import evaluate_record
+from cds.trials.apply import match
 from cds.trials.catalog import EXTENSION, Catalog, Trial
 from cds.trials.eligibility import CriterionResult, Eligibility, Kind
 
@@ -68,7 +64,7 @@ class Asked:
             return cls(body)
         if kind != "Parameters":
             raise RequestError("is neither Parameters nor a Bundle", where="body", remedy=_REMEDY)
-        given = list(_parameters(body, "parameter"))
+        given = list(_parameters(body))
         for name, _ in given:
             if name in _UNSUPPORTED:
                 raise RequestError("is not supported", where=name, remedy=_REMEDY)
@@ -103,13 +99,10 @@ def apply_to(
     if trial := catalog.trials.get(plan_id):
         record = asked.record(now)
         first_dose = asked.first_dose or now.date()
-
-        @cache
-        def at(day: date) -> Evaluation:
-            return evaluate_record(catalog, record, now=now, first_dose=day)
-
-        answer = apply_trial(trial, record, at, first_dose, deceased=record.deceased(now), all_criteria=True)
-        return _of_trial(trial, answer, record, now, first_dose)
+        found = match(catalog, record, now=now, first_dose=first_dose, trials=(plan_id,), all_criteria=True)
+        if not found.trials:
+            raise EvaluationError("the trial could not be evaluated", where=plan_id)
+        return _of_trial(trial, found.trials[0], record, now, first_dose)
     for known in knowledge:
         for plan in known.plans.values():
             if plan.id == plan_id and plan.url not in known.refused:
@@ -117,15 +110,15 @@ def apply_to(
     return None
 
 
-def _parameters(resource: Any, list_name: str) -> Iterator[tuple[str, Any]]:
+def _parameters(resource: Json) -> Iterator[tuple[str, Any]]:
     """Names and values of a Parameters resource; RequestError for what is none."""
-    items = resource.get(list_name)
+    items = resource.get("parameter")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise RequestError("is no list of parameters", where=list_name, remedy=_REMEDY)
+        raise RequestError("is no list of parameters", where="parameter", remedy=_REMEDY)
     for item in items:
         name = item.get("name")
         if not isinstance(name, str):
-            raise RequestError("has no name", where=list_name, remedy=_REMEDY)
+            raise RequestError("has no name", where="parameter", remedy=_REMEDY)
         values = [value for key, value in item.items() if key == "resource" or key.startswith("value")]
         yield name, values[0] if values else None
 
@@ -157,7 +150,7 @@ def _first_dose(parameters: Any) -> date | None:
         return None
     if not isinstance(parameters, dict) or parameters.get("resourceType") != "Parameters":
         raise RequestError("is no Parameters resource", where="parameters", remedy="send it as a resource")
-    given = list(_parameters(parameters, "parameter"))
+    given = list(_parameters(parameters))
     for name, _ in given:
         if name != "First Dose":
             raise RequestError("is no parameter of the trials' CQL", where="parameters", remedy="there is: First Dose")
@@ -231,7 +224,7 @@ def _requirement(kind: str, value_set: str | None, title: str) -> Json:
 
 def _of_plan(plan: Plan, knowledge: Knowledge, record: PatientRecord, now: datetime) -> Json:
     patient_id = record.reference.removeprefix("Patient/")
-    applied = apply_plan(plan, knowledge, evaluation(knowledge, record, now), patient_id=patient_id, now=now)
+    applied = apply(plan, knowledge, evaluation(knowledge, record, now), patient_id=patient_id, now=now)
     contained: list[Json] = []
     actions = [_action(one, contained) for one in applied.actions]
     care_plan = _care_plan(plan.definition, record, now, actions, contained)

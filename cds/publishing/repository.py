@@ -14,6 +14,7 @@ import orjson
 
 from cds.errors import ContentError
 from cds.fhir.libraries import resources_in
+from cds.trials.catalog import read_json
 
 Json = dict[str, Any]
 
@@ -103,10 +104,7 @@ def _of_trials(folder: Path) -> Iterator[tuple[str, Json]]:
     for path in sorted([*folder.glob("*/*.json"), *folder.glob("*/valuesets/*.json")]):
         if path.name.endswith(".elm.json"):
             continue
-        try:
-            resource = orjson.loads(path.read_bytes())
-        except (OSError, orjson.JSONDecodeError) as error:
-            raise ContentError(str(error), where=str(path), remedy="mend the JSON") from error
+        resource = read_json(path)
         if _is_published(resource):
             yield str(path), _with_content(resource, path)
 

@@ -77,7 +77,7 @@ def match(
     if together:
         chosen = [*catalog.ungrouped, *_concerned(catalog, record, now=now, first_dose=first_dose)]
     else:
-        chosen = list(catalog.active if trials is None else [trial for trial in catalog if trial.id in trials])
+        chosen = list(_asked(catalog, trials))
     answers, failed = [], set()
     for trial in chosen:
         try:
@@ -94,18 +94,25 @@ def match(
     )
 
 
+def _asked(catalog: Catalog, trials: Collection[str] | None) -> Iterable[Trial]:
+    """The active trials; or those named, whatever their status."""
+    return catalog.active if trials is None else (trial for trial in catalog if trial.id in trials)
+
+
 def judge_set(
     catalog: Catalog, record: PatientRecord, name: str, *, now: datetime, trials: Collection[str] | None = None
 ) -> SetMatch:
-    """What the active trials' criteria of the set `name` (`Trial.sets`) come to; trials without that set are left out.
+    """What the criteria of the set `name` (`Trial.sets`) come to; trials without that set are left out.
+
+    The trials are the active ones, or those that `trials` names, as in `match`.
 
     They are judged as of `now`, which is when an outcome is looked at, whenever the first dose was.
     """
     evaluation = evaluate_record(catalog, record, now=now, first_dose=now.date())
     answers = tuple(
         _judge_set(trial, trial.sets[name], record, evaluation)
-        for trial in catalog.active
-        if name in trial.sets and (trials is None or trial.id in trials)
+        for trial in _asked(catalog, trials)
+        if name in trial.sets
     )
     return SetMatch(record.reference, _instant(now), name, answers)
 

@@ -11,6 +11,9 @@ from typing import Any
 from cds.authoring.check.cql import Cql
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.authoring.check.source import ELM, Source, files
+from cds.elm import Libraries
+from cds.errors import CdsError
+from cds.fhir.model import FHIRModel
 from cds.trials.catalog import EXTENSION
 
 EMPTY = Rule("folder-empty", Severity.ERROR, "A folder holds no content.")
@@ -236,6 +239,21 @@ class Content:
             if one.name is not None:
                 found.setdefault(one.name, one)
         return found
+
+    @cached_property
+    def compiled(self) -> Libraries | CdsError | None:
+        """The ELM as the engine loads it, or what it says of it; None where some is not there."""
+        there = [cql for cql in self.libraries.values() if cql.elm is not None]
+        if len(there) < len(self.cql):
+            return None
+        libraries = Libraries(FHIRModel())
+        try:
+            for cql in there:
+                libraries.add({"library": cql.elm}, str(cql.source.path))
+            libraries.compile()
+        except CdsError as error:
+            return error
+        return libraries
 
     def library(self, trial: TrialFolder) -> Cql | None:
         """The CQL of a trial."""

@@ -10,9 +10,7 @@ from cds.authoring.check.content import LIBRARY, Content, objects, text
 from cds.authoring.check.cql import Cql, Json
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.authoring.check.logic import UNIT
-from cds.elm import Libraries
 from cds.errors import CdsError, ContentError
-from cds.fhir.model import FHIRModel
 from cds.trials.compiled import elm_path
 
 UNNAMED = Rule("cql-library-unnamed", Severity.ERROR, "A CQL file does not say which library it is.")
@@ -53,7 +51,7 @@ def findings(content: Content) -> Iterator[Finding]:
     yield from _names(content)
     yield from _includes(content)
     yield from _translated(content)
-    yield from compiled(content)[1]
+    yield from _refused(content)
     yield from _libraries(content)
 
 
@@ -186,27 +184,20 @@ def _unbalanced(cql: Cql) -> Iterator[Finding]:
         yield Finding(SYNTAX, cql.source.at(offset), message, "mend the CQL and run cds translate")
 
 
-def compiled(content: Content) -> tuple[Libraries | None, list[Finding]]:
-    """The ELM as the engine loads it; None, and what it says, where it does not, or where some is not there."""
-    libraries = Libraries(FHIRModel())
-    there = [cql for cql in content.libraries.values() if cql.elm is not None]
-    if len(there) < len(content.cql):
-        return None, []
-    sources = {cql.name: cql for cql in there}
-    try:
-        for cql in there:
-            libraries.add({"library": cql.elm}, str(cql.source.path))
-        libraries.compile()
-    except CdsError as error:
-        where = error.where or ""
-        culprit = sources.get(where.partition(".")[0]) or next(
-            (cql for cql in there if str(cql.source.path) == where), there[0]
-        )
-        at = re.search(r"@ (\d+):(\d+)", where)
-        place = culprit.source.line(int(at[1]), int(at[2])) if at else culprit.source.line(1)
-        message = f"{where}: {error.message}" if where else error.message
-        return None, [Finding(REFUSED, place, message, error.remedy or "write it in another way")]
-    return libraries, []
+def _refused(content: Content) -> Iterator[Finding]:
+    """What the engine says of ELM that it cannot load."""
+    error = content.compiled
+    if not isinstance(error, CdsError):
+        return
+    where = error.where or ""
+    there = list(content.libraries.values())
+    culprit = content.libraries.get(where.partition(".")[0]) or next(
+        (cql for cql in there if str(cql.source.path) == where), there[0]
+    )
+    at = re.search(r"@ (\d+):(\d+)", where)
+    place = culprit.source.line(int(at[1]), int(at[2])) if at else culprit.source.line(1)
+    message = f"{where}: {error.message}" if where else error.message
+    yield Finding(REFUSED, place, message, error.remedy or "write it in another way")
 
 
 # ------------------------------------------------------------------------------------------- the resource Library

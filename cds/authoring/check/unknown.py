@@ -10,8 +10,7 @@ from cds.authoring.check.content import Content, TrialFolder, objects
 from cds.authoring.check.cql import Cql, Json, nodes, operands
 from cds.authoring.check.finding import Finding, Place, Rule, Severity
 from cds.authoring.check.logic import Name, bodies, references
-from cds.authoring.check.translation import compiled
-from cds.elm import Evaluation
+from cds.elm import Evaluation, Libraries
 from cds.errors import CdsError
 from cds.fhir.record import PatientRecord
 from cds.fhir.valuesets import ValueSets
@@ -63,8 +62,8 @@ def _swallowed(content: Content, trial: TrialFolder, nobody: Evaluation | None) 
 
 def _nobody(content: Content) -> Evaluation | None:
     """The evaluation of a patient whose record holds nothing; None where the logic cannot run."""
-    libraries, _ = compiled(content)
-    if libraries is None:
+    libraries = content.compiled
+    if not isinstance(libraries, Libraries):
         return None
     record = PatientRecord.from_resources([{"resourceType": "Patient", "id": "nobody"}], now=_ONE_DAY)
     value_sets = ValueSets(((str(one.source.path), one.json) for one in content.resources), lenient=True)
